@@ -1,0 +1,63 @@
+# Every target sets itself up: a machine with python3, pip and make is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
+
+.PHONY: train test test-slow check format lint types parity lock clean
+
+train: $(VENV)/.run  ## train a convolutional network on handwritten digits and write a report
+	$(BIN)/millrace train $(ARGS)
+
+test: $(VENV)/.dev  ## the whole test suite, but for what is marked slow
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/.dev  ## only what is marked slow
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(VENV)/.dev  ## format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# The fixtures of the PyTorch parity tests are committed; this makes them anew (it needs torch 2.13.0, CPU).
+parity: $(VENV)/.dev
+	$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) torch==2.13.0
+	$(BIN)/python tests/parity/make_fixtures.py
+
+# The locks hold for Python 3.11 to 3.14 and every platform.
+lock: $(VENV)/.dev
+	$(PIP) uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy requires-python \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy requires-python \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --extra dev \
+	  -c requirements/run.txt -o requirements/dev.txt
+
+# --without-pip: the venv is filled by the pip that is there, so no ensurepip is needed.
+$(BIN)/python:
+	$(PYTHON) -m venv --without-pip $(VENV)
+
+$(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml | $(BIN)/python
+	@echo "Setting up $(VENV): about 700 MB, once"
+	$(PIP) -r requirements/run.txt -r requirements/build.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(PIP) -r requirements/dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

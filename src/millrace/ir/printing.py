@@ -1,0 +1,63 @@
+"""A value as mathematics for people: broadcasting left out, each shared subexpression named once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from millrace.ir.core import Value
+from millrace.ir.graph import Graph, topological
+from millrace.ir.leaves import Constant, Placeholder
+from millrace.ir.rewrite import simplify
+from millrace.ir.state import Read
+
+TRANSPARENT = ("Broadcast",)  # implied by the mathematics: x * 2 needs no word for the 2 being repeated
+
+
+def formula(value: Value, name: str | None = None, simplified: bool = True) -> str:
+    """`value` as text: an expression, then `where` with a line for each part that is used twice."""
+    if simplified:
+        inputs = [n.outputs[0] for n in topological([value]) if isinstance(n.op, Placeholder)]
+        value = simplify(Graph(inputs, [value])).outputs[0]
+    nodes = topological([value])
+    uses: Counter[Value] = Counter()
+    for node in reversed(nodes):  # users before what they use
+        for x in node.inputs:
+            uses[x] += uses[node.outputs[0]] if node.op.name in TRANSPARENT else 1
+    shown: dict[Value, str] = {}
+    where: list[str] = []
+    letters = iter(_letters({n.op.notation() for n in nodes if isinstance(n.op, (Placeholder, Read))}))
+    for node in nodes:
+        if node.op.name in TRANSPARENT:
+            shown[node.outputs[0]] = shown[node.inputs[0]]
+            continue
+        written = node.op.notation(*(shown[x] for x in node.inputs))
+        for index, output in enumerate(node.outputs):
+            shown[output] = written if len(node.outputs) == 1 else f"{written}[{index}]"
+        output = node.outputs[0]
+        is_leaf = isinstance(node.op, (Placeholder, Read, Constant))
+        if uses[output] > 1 and not is_leaf and output is not value and len(node.outputs) == 1 and len(written) > 3:
+            letter = next(letters)
+            where.append(f"{letter} = {_bare(written)}")
+            shown[output] = letter
+    head = _bare(shown[value])
+    head = f"{name} = {head}" if name else head
+    if not where:
+        return head
+    return head + "\n  where " + "\n        ".join(where)
+
+
+def _letters(taken: set[str]) -> list[str]:
+    first = [letter for letter in "abcdefghijkmnopqrstuvz" if letter not in taken]
+    return first + [f"{letter}{n}" for n in range(1, 1000) for letter in first]
+
+
+def _bare(written: str) -> str:
+    """Without the outermost parentheses, where they enclose everything."""
+    if not (written.startswith("(") and written.endswith(")")):
+        return written
+    depth = 0
+    for position, character in enumerate(written):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and position < len(written) - 1:
+            return written
+    return written[1:-1]

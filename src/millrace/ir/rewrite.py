@@ -1,0 +1,105 @@
+"""Rewrites: a graph replaced by a simpler one that means the same.
+
+Each rule has a name, can be listed and switched off, and changes no result beyond rounding. The rules
+about a particular operation stand beside it in `millrace.ops`; the general ones stand here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from millrace.ir.core import Node, Op, Value, functional
+from millrace.ir.errors import one_of
+from millrace.ir.graph import Graph, apply, rebuilt, topological
+from millrace.ir.leaves import Constant, Literal
+
+GENERAL = {
+    "constant-folding": "an operation on constants is computed now",
+    "common-subexpressions": "the same operation on the same inputs is computed once",
+    "dead-code": "what no output and no update needs is dropped",
+}
+FOLD_LIMIT = 4096  # elements: folding may not turn a short text into a large constant
+
+Simplification = Callable[..., "Value | tuple[Value, ...] | None"]
+_BY_OP: dict[type[Op], list[tuple[str, Simplification]]] = {}
+_ABOUT: dict[str, str] = {}
+
+
+def simplification(name: str, *ops: type[Op]) -> Callable[[Simplification], Simplification]:
+    """Register `rule(mr, op, *inputs)` for these operations: the simpler value, or None."""
+
+    def register(rule: Simplification) -> Simplification:
+        _ABOUT[name] = (rule.__doc__ or "").strip()
+        for op in ops:
+            _BY_OP.setdefault(op, []).append((name, rule))
+        return rule
+
+    return register
+
+
+def rules() -> dict[str, str]:
+    """Every rewrite rule by name, with what it does."""
+    return {**GENERAL, **dict(sorted(_ABOUT.items()))}
+
+
+def simplify(graph: Graph, off: Collection[str] = (), passes: int = 4) -> Graph:
+    """The graph with all rules applied but those named in `off`.
+
+    Raises ArgumentError for a rule that does not exist.
+    """
+    for name in off:
+        if name not in rules():
+            raise one_of("rewrite rule", name, list(rules()))
+    for _ in range(passes):
+        before = graph
+        graph = _once(graph, frozenset(off))
+        if [n.op for n in graph.nodes] == [n.op for n in before.nodes]:
+            break
+    return graph
+
+
+def _once(graph: Graph, off: frozenset[str]) -> Graph:
+    mr = functional()
+    known: dict[Any, Any] = {}
+
+    def make(node: Node, inputs: tuple[Value, ...]) -> Any:
+        op = node.op
+        if not op.pure:
+            return node.outputs if inputs == node.inputs else op(*inputs)
+        if "constant-folding" not in off and inputs and all(isinstance(x.op, Constant) for x in inputs):
+            folded = _fold(node, inputs)
+            if folded is not None:
+                return folded
+        for name, rule in _BY_OP.get(type(op), ()):
+            if name not in off:
+                simpler = rule(mr, op, *inputs)
+                if simpler is not None:
+                    return simpler
+        if "common-subexpressions" in off:
+            return node.outputs if inputs == node.inputs else op(*inputs)
+        key = (op, inputs)
+        if key not in known:
+            known[key] = node.outputs if inputs == node.inputs else op(*inputs)
+        return known[key]
+
+    new = rebuilt(graph.nodes, make, {value: value for value in graph.inputs})
+    result = Graph.__new__(Graph)
+    result.inputs = graph.inputs
+    result.outputs = tuple(new[value] for value in graph.outputs)
+    result.updates = {variable: new[value] for variable, value in graph.updates.items()}
+    roots = [*result.inputs, *result.outputs, *result.updates.values()]
+    if "dead-code" in off:
+        roots += [new[value] for node in graph.nodes for value in node.outputs]
+    result.nodes = topological(roots)
+    return result
+
+
+def _fold(node: Node, inputs: tuple[Value, ...]) -> Any:
+    if any(not v.type.is_concrete or v.type.size > FOLD_LIMIT for v in node.outputs):  # type: ignore[operator]
+        return None
+    if not hasattr(node.op, "evaluate"):
+        return None
+    arrays = apply(node, [x.op.literal.array for x in inputs])  # type: ignore[attr-defined]
+    made = tuple(Constant(Literal(array))() for array in arrays)
+    return made if len(made) > 1 else made[0]

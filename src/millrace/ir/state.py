@@ -1,0 +1,157 @@
+"""Variables: named mutable state that every function over a graph shares.
+
+A set of variables is read, and replaced, in one move under one lock, so nobody sees half of a step. A
+reader that needs a set for longer takes a lease; a function that donates its buffers to the compiler
+copies those that are leased first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from millrace.ir.core import Op, Value
+from millrace.ir.dims import same, shape_text
+from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
+from millrace.ir.types import TensorType
+
+STATE_LOCK = threading.RLock()
+_leases: Counter[int] = Counter()  # id of a buffer -> how many snapshots hold it
+
+
+class Variable:
+    """Named mutable state with a fixed type: a weight, an optimizer slot, a counter.
+
+    `initial` is an array (or number); `trainable` says whether optimizers update it. Behaves as a value
+    in expressions: `x * w`.
+
+    Raises ArgumentError for an empty name, DTypeError for a dtype that Millrace lacks.
+    """
+
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+    def __init__(self, initial: Any, name: str = "variable", trainable: bool = True, dtype: str | None = None):
+        array = np.array(initial, dtype=dtype)  # a copy: the caller's array stays the caller's
+        if dtype is None and not hasattr(initial, "dtype"):
+            array = array.astype({"float64": "float32", "int64": "int32"}.get(array.dtype.name, array.dtype))
+        if not name:
+            raise ArgumentError("a variable needs a name")
+        self.name, self.trainable = name, trainable
+        self.type = TensorType.of(array)
+        self._buffer: Any = array
+        self._value: Value | None = None
+
+    @property
+    def value(self) -> Value:
+        """The one value that stands for what a function reads before it writes."""
+        if self._value is None:
+            self._value = Read(self)()
+        return self._value
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.type.ndim
+
+    def numpy(self) -> np.ndarray:
+        """A copy of what the variable holds now."""
+        with snapshot([self]) as (buffer,):
+            return np.array(buffer)
+
+    def assign(self, array: Any) -> None:
+        """Replace what the variable holds, from outside any graph."""
+        self.check(array := np.array(array))
+        replace({self: array.astype(self.dtype, copy=False)})
+
+    def check(self, array: np.ndarray) -> None:
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"variable {self.name!r} is {self.type}; cannot hold shape {shape_text(array.shape)}."
+            )
+        if not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise DTypeError(f"variable {self.name!r} is {self.type}; cannot hold dtype {array.dtype}.")
+
+    def __repr__(self) -> str:
+        return f"Variable({self.name!r}, {self.type})\n{self.numpy()}"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@contextmanager
+def snapshot(variables: Sequence[Variable]) -> Iterator[list[Any]]:
+    """A lease on one consistent set of buffers: nobody overwrites them until it ends."""
+    with STATE_LOCK:
+        buffers = [variable._buffer for variable in variables]
+        _leases.update(id(buffer) for buffer in buffers)
+    try:
+        yield buffers
+    finally:
+        with STATE_LOCK:
+            for buffer in buffers:
+                _leases[id(buffer)] -= 1
+                if not _leases[id(buffer)]:
+                    del _leases[id(buffer)]
+
+
+def buffers_of(variables: Sequence[Variable]) -> list[Any]:
+    """The buffers now. Call with STATE_LOCK held, and keep it until they have been handed on."""
+    return [variable._buffer for variable in variables]
+
+
+def is_leased(buffer: Any) -> bool:
+    """Whether a snapshot holds this buffer, so that it must not be donated."""
+    return id(buffer) in _leases
+
+
+def replace(updates: Mapping[Variable, Any]) -> None:
+    """Take new buffers for several variables in one move."""
+    with STATE_LOCK:
+        for variable, buffer in updates.items():
+            variable._buffer = buffer
+
+
+@dataclass(frozen=True)
+class Read(Op):
+    """What a variable holds before the function that reads it writes anything."""
+
+    variable: Variable
+
+    def infer(self) -> TensorType:
+        return self.variable.type
+
+    def notation(self) -> str:
+        return self.variable.name
+
+
+@dataclass(frozen=True)
+class Assign(Op):
+    """Give a variable a new value when the function ends; all assignments appear at once."""
+
+    variable: Variable
+    pure = False
+
+    def infer(self, x: TensorType) -> TensorType:
+        type = self.variable.type
+        if x.dtype != type.dtype:
+            raise DTypeError(f"variable {self.variable.name!r} is {type}, but its update is {x}.")
+        if x.ndim != type.ndim or not all(same(a, b) for a, b in zip(x.shape, type.shape, strict=True)):
+            raise ShapeError(f"variable {self.variable.name!r} is {type}, but its update is {x}.")
+        return x
+
+    def notation(self, x: str) -> str:
+        return f"{self.variable.name} <- {x}"

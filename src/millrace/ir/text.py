@@ -1,0 +1,224 @@
+"""The text form of a graph: one operation a line, with types; it parses back to the same graph.
+
+    graph main(v0) {
+      variable 'w' : float32[2]
+      v0 = Placeholder(label='x', type=type('float32', (batch, 2)))() : float32[batch, 2]
+      v1 = Read(variable=variable('w'))() : float32[2]
+      ...
+      return v7
+    }
+
+Nothing in a text is run: it is read as a syntax tree, and only names of operations, numbers, strings and
+dimensions are accepted. Long constants stand as a hash, their content beside the text.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from millrace.ir.core import OPS, Op, Value, attribute_text, layer_scope
+from millrace.ir.dims import from_ast
+from millrace.ir.errors import GraphError, MillraceError, one_of
+from millrace.ir.graph import Graph
+from millrace.ir.leaves import Constant, Literal
+from millrace.ir.state import Assign, Read, Variable
+from millrace.ir.types import TensorType
+
+
+class Body:
+    """A graph as an attribute of an operation, such as a loop's body: compared by its text."""
+
+    __slots__ = ("graph", "text")
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.text = text(graph, "body")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Body) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"body({self.text!r})"
+
+    def bind_sizes(self, sizes: Mapping[str, int]) -> Body:
+        graph = self.graph.bind(sizes)
+        return self if all(a is b for a, b in zip(graph.nodes, self.graph.nodes, strict=True)) else Body(graph)
+
+
+def text(graph: Graph, name: str = "main") -> str:
+    """The graph as text; `parse` reads it back."""
+    names: dict[Value, str] = {}
+    lines = []
+    for node in graph.nodes:
+        for value in node.outputs:
+            names[value] = f"v{len(names)}"
+        left = ", ".join(names[value] for value in node.outputs)
+        arguments = ", ".join(names[value] for value in node.inputs)
+        types = "; ".join(str(value.type) for value in node.outputs)
+        layer = f" @ {node.layer}" if node.layer else ""
+        lines.append(f"  {left} = {_op_text(node.op)}({arguments}) : {types}{layer}")
+    variables = [
+        f"  variable {v.name!r} : {v.type}{'' if v.trainable else ' fixed'}" for v in graph.variables
+    ]
+    header = f"graph {name}({', '.join(names[value] for value in graph.inputs)}) {{"
+    updates = [f"  update {names[value]}" for value in graph.updates.values()]
+    result = f"  return {', '.join(names[value] for value in graph.outputs)}".rstrip()
+    return "\n".join([header, *variables, *lines, *updates, result, "}"]) + "\n"
+
+
+def literals(graph: Graph) -> dict[str, np.ndarray]:
+    """The long constants of a graph by hash: what must be kept beside its text."""
+    found: dict[str, np.ndarray] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Constant) and not node.op.literal.is_short:
+            found[node.op.literal.digest] = node.op.literal.array
+        for f in dataclasses.fields(node.op):  # type: ignore[arg-type]
+            inner = getattr(node.op, f.name)
+            if isinstance(inner, Body):
+                found |= literals(inner.graph)
+    return found
+
+
+def _op_text(op: Op) -> str:
+    fields = []
+    for f in dataclasses.fields(op):  # type: ignore[arg-type]
+        value = getattr(op, f.name)
+        shown = f"variable({value.name!r})" if isinstance(value, Variable) else attribute_text(value)
+        fields.append(f"{f.name}={shown}")
+    return f"{op.name}({', '.join(fields)})"
+
+
+class _Reader:
+    def __init__(self, variables: Mapping[str, Variable], literals: Mapping[str, np.ndarray]):
+        self.variables, self.literals = dict(variables), literals
+        self.values: dict[str, Value] = {}
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+        self.updates: list[str] = []
+
+    def line(self, line: str) -> None:
+        if match := re.fullmatch(r"graph \w+\((.*)\) \{", line):
+            self.inputs = _names(match[1])
+        elif match := re.fullmatch(r"variable ('.*'|\".*\") : (\w+\[.*?\])( fixed)?", line):
+            self.declare(ast.literal_eval(match[1]), TensorType.parse(match[2]), not match[3])
+        elif line.startswith("return"):
+            self.outputs = _names(line[6:])
+        elif match := re.fullmatch(r"update (\w+)", line):
+            self.updates.append(match[1])
+        elif match := re.fullmatch(
+            r"([\w, ]+) = (.*) : (\w+\[[^\[\]]*\](?:; \w+\[[^\[\]]*\])*)(?: @ (\S+))?", line
+        ):
+            self.node(_names(match[1]), match[2], match[3].split("; "), match[4])
+        elif line != "}":
+            raise GraphError("this is not a line of a graph")
+
+    def declare(self, name: str, type: TensorType, trainable: bool) -> None:
+        known = self.variables.get(name)
+        if known is None:
+            zeros = np.zeros([int(size) for size in type.shape], type.dtype)  # type: ignore[arg-type]
+            self.variables[name] = Variable(zeros, name=name, trainable=trainable)
+        elif known.type != type:
+            raise GraphError(f"variable {name!r} is {known.type}, the text says {type}")
+
+    def node(self, names: list[str], source: str, types: list[str], layer: str | None) -> None:
+        tree = ast.parse(source, mode="eval").body
+        if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Call):
+            raise GraphError("expected Operation(attributes)(inputs)")
+        op = self.attribute(tree.func)
+        inputs = [self.values[_name(argument)] for argument in tree.args]
+        if isinstance(op, Read):
+            made: Any = op.variable.value
+        elif layer:
+            with layer_scope(layer):
+                made = op(*inputs)
+        else:
+            made = op(*inputs)
+        outputs = made if isinstance(made, tuple) else (made,)
+        if [str(value.type) for value in outputs] != types:
+            raise GraphError(f"says {'; '.join(types)}, but it is {'; '.join(str(v.type) for v in outputs)}")
+        self.values |= zip(names, outputs, strict=True)
+
+    def attribute(self, tree: ast.expr) -> Any:
+        match tree:
+            case ast.Constant(value=value):
+                return value
+            case ast.Name(id="inf" | "nan" as name):
+                return float(name)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf")):
+                return float("-inf")
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float(value))):
+                return -value
+            case ast.Tuple(elts=items):
+                return tuple(self.attribute(item) for item in items)
+            case ast.List(elts=items):
+                return [self.attribute(item) for item in items]
+            case ast.Call(func=ast.Name(id="type"), args=arguments):
+                return TensorType(*(self.attribute(a) for a in arguments))
+            case ast.Call(func=ast.Name(id="variable"), args=[ast.Constant(value=name)]):
+                if name not in self.variables:
+                    raise one_of("variable", name, list(self.variables))
+                return self.variables[name]
+            case ast.Call(func=ast.Name(id="literal"), args=[dtype, shape, content]):
+                array = np.array(self.attribute(content), dtype=self.attribute(dtype))
+                return Literal(array.reshape(self.attribute(shape)))
+            case ast.Call(func=ast.Name(id="literal"), keywords=[ast.keyword(value=ast.Constant(value=digest))]):
+                if digest not in self.literals:
+                    raise GraphError(f"the constant with sha256 {digest} is missing beside the text")
+                return Literal(self.literals[digest])
+            case ast.Call(func=ast.Name(id="body"), args=[ast.Constant(value=str(inner))]):
+                return Body(parse(inner, self.variables, self.literals))
+            case ast.Call(func=ast.Name(id=name), keywords=keywords, args=[]):
+                if name not in OPS:
+                    raise one_of("operation", name, list(OPS))
+                return OPS[name](**{str(k.arg): self.attribute(k.value) for k in keywords})
+        return from_ast(tree)
+
+
+def _name(tree: ast.expr) -> str:
+    return tree.id if isinstance(tree, ast.Name) else ast.unparse(tree)
+
+
+def _names(source: str) -> list[str]:
+    return [name.strip() for name in source.split(",") if name.strip()]
+
+
+def parse(
+    source: str,
+    variables: Mapping[str, Variable] | None = None,
+    literals: Mapping[str, np.ndarray] | None = None,
+) -> Graph:
+    """The graph that a text describes.
+
+    `variables` by name are used where the text names them; others are made, filled with zeros.
+    `literals` holds long constants by hash, as `literals(graph)` gives them.
+
+    Raises GraphError with the number of the line that cannot be read.
+    """
+    reader = _Reader(variables or {}, literals or {})
+    for number, line in enumerate(source.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            reader.line(line.strip())
+        except MillraceError as error:
+            raise GraphError(f"line {number}: {error.args[0]}\n  {line.strip()[:200]}") from None
+        except (SyntaxError, KeyError, TypeError, ValueError) as error:
+            raise GraphError(f"line {number} cannot be read ({error})\n  {line.strip()[:200]}") from None
+    try:
+        values = reader.values
+        updates = [values[name] for name in reader.updates]
+        graph = Graph.__new__(Graph)
+        plain = {v.op.variable: v.node.inputs[0] for v in updates if isinstance(v.op, Assign)}
+        graph.__init__([values[n] for n in reader.inputs], [values[n] for n in reader.outputs], plain)  # type: ignore[misc]
+    except KeyError as error:
+        raise GraphError(f"the text uses {error} before it makes it") from None
+    return graph

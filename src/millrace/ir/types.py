@@ -1,0 +1,93 @@
+"""What a value is: a dtype and a shape whose dimensions may have names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from millrace.ir.dims import Dim, Size, bind, from_ast, product, shape_text
+from millrace.ir.errors import DTypeError, GraphError, ShapeError
+
+FLOATS = ("float16", "float32", "float64")
+SIGNED = ("int8", "int16", "int32", "int64")
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
+DTYPES = ("bool", *UNSIGNED, *SIGNED, *FLOATS)
+
+
+def dtype_name(dtype: Any) -> str:
+    """The canonical name of a dtype given as a name, a NumPy dtype or a scalar type."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in DTYPES:
+        raise DTypeError(f"dtype {name!r} is not one of Millrace's: {', '.join(DTYPES)}.")
+    return name
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """A dtype and a shape, e.g. float32[batch, 28, 28, 1]."""
+
+    dtype: str
+    shape: tuple[Size, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", dtype_name(self.dtype))
+        shape = tuple(size if isinstance(size, Dim) else int(size) for size in self.shape)
+        object.__setattr__(self, "shape", shape)
+        for size in shape:
+            if isinstance(size, int) and size < 0:
+                raise ShapeError(f"a dimension cannot be negative: {shape_text(shape)}")
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> Size:
+        """The number of elements."""
+        return product(self.shape)
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype in FLOATS
+
+    @property
+    def is_integer(self) -> bool:
+        return self.dtype in SIGNED or self.dtype in UNSIGNED
+
+    @property
+    def is_concrete(self) -> bool:
+        """Whether no dimension is a name."""
+        return all(isinstance(size, int) for size in self.shape)
+
+    def with_shape(self, *shape: Size) -> TensorType:
+        return TensorType(self.dtype, shape)
+
+    def with_dtype(self, dtype: str) -> TensorType:
+        return TensorType(dtype, self.shape)
+
+    def bind(self, sizes: Mapping[str, int]) -> TensorType:
+        return TensorType(self.dtype, tuple(bind(size, sizes) for size in self.shape))
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{shape_text(self.shape)}"
+
+    @staticmethod
+    def of(array: Any) -> TensorType:
+        return TensorType(array.dtype.name, array.shape)
+
+    @staticmethod
+    def parse(text: str) -> TensorType:
+        match = re.fullmatch(r"\s*(\w+)\[(.*)\]\s*", text)
+        if not match:
+            raise GraphError(f"not a type: {text!r}. A type reads like float32[batch, 10].")
+        tree = ast.parse(f"[{match[2]}]", mode="eval").body
+        assert isinstance(tree, ast.List)
+        return TensorType(match[1], tuple(from_ast(item) for item in tree.elts))
