@@ -1,0 +1,22 @@
+"""Millrace: a deep-learning framework whose whole training run is one graph that you can read.
+
+import numpy as np, millrace as mr
+w = mr.Variable(np.array([1.0, 2.0], np.float32), name="w")
+x = mr.Input((2,), name="x")
+loss = mr.mean(mr.square(mr.tanh(x * w)))
+dw, = mr.gradients(loss, [w])
+print(dw)
+"""
+
+from millrace.engines.function import Function, evaluate, function
+from millrace.engines.interpreter import Interpreter
+from millrace.functional import *  # noqa: F403
+from millrace.ir.core import Value
+from millrace.ir.dims import dim
+from millrace.ir.graph import Graph
+from millrace.ir.rewrite import rules as rewrites
+from millrace.ir.rewrite import simplify
+from millrace.ir.state import Variable
+from millrace.ir.text import parse
+
+__version__ = "0.1.0"

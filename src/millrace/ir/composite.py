@@ -44,7 +44,6 @@ class Composite(Op, abstract=True):
 def expansion(op: Composite, types: tuple[TensorType, ...]) -> Graph:
     """The graph that defines a composite for inputs of these types."""
     from millrace.ir.graph import Graph  # a graph is made of what is defined here
-    from millrace.ir.leaves import Placeholder
 
     values = tuple(Placeholder(f"x{n}", type)() for n, type in enumerate(types))
     outputs = op.expand(functional(), *values)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from millrace.ir.dims import Dim, Size, bind
+from millrace.ir.dims import Dim, bind
 from millrace.ir.errors import ArgumentError, DTypeError, GradientError, MillraceError, ShapeError
 from millrace.ir.formula import Formula
 from millrace.ir.location import Location, here
@@ -81,7 +81,7 @@ class Value:
         self.node, self.index, self.type = node, index, type
 
     @property
-    def shape(self) -> tuple[Size, ...]:
+    def shape(self) -> tuple[Any, ...]:
         return self.type.shape
 
     @property
@@ -105,7 +105,7 @@ class Value:
     def __iter__(self) -> Iterator[Value]:
         if not self.shape or not isinstance(self.shape[0], int):
             raise ShapeError(f"cannot iterate over {self.type}: its first dimension is not a known number")
-        return iter(self[i] for i in range(self.shape[0]))  # type: ignore[index]
+        return iter(self[i] for i in range(self.shape[0]))
 
     if TYPE_CHECKING:  # installed by millrace.functional, which knows broadcasting and promotion
 
@@ -240,7 +240,9 @@ class Primitive(Op, abstract=True):
 
 def snake(name: str) -> str:
     """CamelCase as snake_case: MaxPool -> max_pool."""
-    return "".join(("_" if c.isupper() and i and not name[i - 1].isupper() else "") + c.lower() for i, c in enumerate(name))
+    return "".join(
+        ("_" if c.isupper() and i and not name[i - 1].isupper() else "") + c.lower() for i, c in enumerate(name)
+    )
 
 
 def attribute_text(value: Any) -> str:
@@ -283,5 +285,3 @@ def require_same(op: Op, *types: TensorType) -> None:
             raise DTypeError(f"{snake(op.name)} takes one dtype, got {first} and {type}. Convert with mr.cast.")
         if type.ndim != first.ndim or not all(same(a, b) for a, b in zip(first.shape, type.shape, strict=True)):
             raise ShapeError(f"{snake(op.name)} takes one shape, got {first} and {type}. Broadcast them first.")
-
-

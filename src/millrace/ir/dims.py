@@ -74,7 +74,7 @@ class Dim:
         raise DimensionError(f"cannot decide whether {self} divides {other}")
 
     def __str__(self) -> str:
-        parts = []
+        parts: list[str] = []
         for monomial, c in sorted(self.terms, key=lambda term: (-len(term[0]), term[0])):
             factors = ([str(abs(c))] if abs(c) != 1 or not monomial else []) + list(monomial)
             parts.append(("-" if c < 0 else "+" if parts else "") + "*".join(factors))

@@ -10,7 +10,7 @@ class MillraceError(Exception):
         """Say where it happened, once: the innermost place is the one that helps."""
         if place and not getattr(self, "placed", False):
             self.placed = True
-            self.args = (f"{self.args[0]}\n  {place}",) + self.args[1:]
+            self.args = (f"{self.args[0]}\n  {place}", *self.args[1:])
         return self
 
 

@@ -100,7 +100,13 @@ LATEX_FOLDS = {"sum": r"\sum", "product": r"\prod", "max": r"\max", "min": r"\mi
 def _latex(tree: ast.expr) -> str:
     match tree:
         case ast.Constant(value=value):
-            return rf"\infty{value}" if value in (math.inf,) else f"{value:g}" if _is_number(value) else str(value)
+            return (
+                rf"\infty{value}"
+                if value in (math.inf,)
+                else f"{value:g}"
+                if isinstance(value, (int, float)) and not isinstance(value, bool)
+                else repr(value)
+            )
         case ast.Name(id=name):
             return name if len(name) == 1 else rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"
         case ast.Subscript(value=value, slice=index):
@@ -114,16 +120,23 @@ def _latex(tree: ast.expr) -> str:
             pattern = LATEX_BINARY[type(op)]
             if isinstance(op, (ast.Mult, ast.Sub)):
                 return pattern.format(_latex_in_sum(left), _latex_in_sum(right))
-            base = _latex(left) if not isinstance(op, ast.Pow) or isinstance(left, (ast.Name, ast.Subscript)) else (
-                rf"\left({_latex(left)}\right)")
+            base = (
+                _latex(left)
+                if not isinstance(op, ast.Pow) or isinstance(left, (ast.Name, ast.Subscript))
+                else (rf"\left({_latex(left)}\right)")
+            )
             return pattern.format(base, _latex(right))
         case ast.Compare(left=left, ops=ops, comparators=rest):
-            return _latex(left) + "".join(f" {LATEX_COMPARE[type(o)]} {_latex(r)}" for o, r in zip(ops, rest, strict=True))
+            return _latex(left) + "".join(
+                f" {LATEX_COMPARE[type(o)]} {_latex(r)}" for o, r in zip(ops, rest, strict=True)
+            )
         case ast.BoolOp(op=op, values=values):
             return (r" \land " if isinstance(op, ast.And) else r" \lor ").join(_latex(v) for v in values)
         case ast.IfExp(test=test, body=body, orelse=other):
-            return (rf"\begin{{cases}} {_latex(body)} & {_latex(test)} \\ {_latex(other)} & \text{{else}} "
-                    r"\end{cases}")
+            return (
+                rf"\begin{{cases}} {_latex(body)} & {_latex(test)} \\ {_latex(other)} & \text{{else}} "
+                r"\end{cases}"
+            )
         case ast.Call(func=ast.Name(id=name), args=[ast.GeneratorExp(elt=element, generators=loops)]):
             below = ",".join(_latex(loop.target) for loop in loops)
             return rf"{LATEX_FOLDS[name]}_{{{below}}} {_latex(element)}"
@@ -133,10 +146,6 @@ def _latex(tree: ast.expr) -> str:
             called = rf"\{name}" if name in LATEX_FUNCTIONS else rf"\operatorname{{{name}}}"
             return rf"{called}\left({', '.join(_latex(a) for a in arguments)}\right)"
     return rf"\text{{{ast.unparse(tree)}}}"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _latex_in_sum(tree: ast.expr) -> str:
@@ -154,3 +163,22 @@ def indices(prefix: str, count: int) -> list[str]:
 def at(name: str, index: list[str]) -> str:
     """`name[i, j]`; a scalar reads as `name[()]`."""
     return f"{name}[{', '.join(index)}]" if index else f"{name}[()]"
+
+
+ATOM, POWER, PRODUCT, SUM, COMPARISON = range(5)
+
+
+class Term(str):
+    """Printed mathematics that knows how tightly it holds together, so that parentheses can be spared."""
+
+    level: int
+
+    def __new__(cls, text: str, level: int = ATOM) -> Term:
+        term = super().__new__(cls, text)
+        term.level = level
+        return term
+
+
+def within(text: str, level: int) -> str:
+    """`text` as an operand where `level` is the loosest that needs no parentheses."""
+    return f"({text})" if getattr(text, "level", ATOM) > level else str(text)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from millrace.ir.core import Node, Value, made_by
+from millrace.ir.core import Node, Op, Value, made_by
 from millrace.ir.dims import Dim
 from millrace.ir.errors import GraphError
 from millrace.ir.leaves import Constant, Placeholder
@@ -64,7 +64,7 @@ class Graph:
 
     def bind(self, sizes: Mapping[str, int]) -> Graph:
         """The same graph with named dimensions replaced by numbers."""
-        return self.rebuild(lambda node, inputs: node.op.bind(sizes)(*inputs)) if sizes else self
+        return self.rebuild(lambda node, inputs: again(node, node.op.bind(sizes), inputs)) if sizes else self
 
     def rebuild(self, make: Callable[[Node, tuple[Value, ...]], Any]) -> Graph:
         """A copy in which `make(node, new_inputs)` says what stands for each node."""
@@ -78,7 +78,7 @@ class Graph:
 
     def substitute(self, replacements: Mapping[Value, Value]) -> dict[Value, Value]:
         """Copies of all values, built on `replacements`; what does not depend on them stays itself."""
-        return rebuilt(self.nodes, lambda node, inputs: node.op(*inputs), dict(replacements))
+        return rebuilt(self.nodes, lambda node, inputs: again(node, node.op, inputs), dict(replacements))
 
     def evaluate(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs for concrete inputs, one node after another: the plainest interpreter.
@@ -92,9 +92,12 @@ class Graph:
         return [results[value] for value in self.outputs]
 
 
-def apply(node: Node, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """What one node computes, in NumPy: always arrays, always of the inferred dtype."""
-    op: Any = node.op
+def apply(node: Node, arrays: Sequence[np.ndarray], bound: Any = None) -> tuple[np.ndarray, ...]:
+    """What one node computes, in NumPy: always arrays, always of the inferred dtype.
+
+    `bound` is its operation with named dimensions replaced by numbers, where it has any.
+    """
+    op: Any = bound or node.op
     if isinstance(op, Constant):
         return (op.literal.array,)
     if isinstance(op, Read):
@@ -112,24 +115,21 @@ def apply(node: Node, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
 def rebuilt(
     nodes: Iterable[Node], make: Callable[[Node, tuple[Value, ...]], Any], new: dict[Value, Value]
 ) -> dict[Value, Value]:
-    """Old values mapped to new ones; a node whose operation and inputs stay is kept as it is."""
+    """Old values mapped to new ones: `make(node, new_inputs)` says what stands for each node."""
     for node in nodes:
         if all(value in new for value in node.outputs):
             continue
         inputs = tuple(new.get(value, value) for value in node.inputs)
         with made_by(node):
-            outputs = make(node, inputs) if inputs != node.inputs else _same_or_made(node, make)
+            outputs = make(node, inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         new |= zip(node.outputs, outputs, strict=True)
     return new
 
 
-def _same_or_made(node: Node, make: Callable[[Node, tuple[Value, ...]], Any]) -> Any:
-    made = make(node, node.inputs)
-    first = made[0] if isinstance(made, tuple) else made
-    if first.node.op == node.op and first.node.inputs == node.inputs:
-        return node.outputs  # nothing changed: the old node goes on, with its serial
-    return made
+def again(node: Node, op: Op, inputs: tuple[Value, ...]) -> Any:
+    """`op` on `inputs` in the place of a node: the node itself where nothing has changed."""
+    return node.outputs if op is node.op and inputs == node.inputs else op(*inputs)
 
 
 Rule = Callable[[Graph], Iterable[str]]

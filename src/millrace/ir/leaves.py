@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from millrace.ir.core import Op
+from millrace.ir.formula import SUM, Term
 from millrace.ir.types import TensorType
 
 
@@ -70,6 +71,10 @@ class Constant(Op):
         if array.size and bool((array == array.ravel()[0]).all()):
             array = array.ravel()[0]
         if array.ndim == 0:
-            return f"{array:.6g}" if array.dtype.kind == "f" else str(array)
-        return np.array2string(array, separator=", ", threshold=6, precision=4) if array.size <= 6 else (
-            f"constant{list(array.shape)}")
+            shown = f"{array:.6g}" if array.dtype.kind == "f" else str(array)
+            return Term(shown, SUM) if shown.startswith("-") else shown
+        return (
+            np.array2string(array, separator=", ", threshold=6, precision=4)
+            if array.size <= 6
+            else (f"constant{list(array.shape)}")
+        )

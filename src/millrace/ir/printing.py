@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
-from millrace.ir.core import Value
+from millrace.ir.core import Node, Value
+from millrace.ir.formula import Term
 from millrace.ir.graph import Graph, topological
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.rewrite import simplify
 from millrace.ir.state import Read
 
-TRANSPARENT = ("Broadcast",)  # implied by the mathematics: x * 2 needs no word for the 2 being repeated
+
+def is_implied(node: Node) -> bool:
+    """What mathematics does not write: repeating a number along an axis, a size as a float."""
+    return node.op.name == "Broadcast" or (node.op.name == "Cast" and node.inputs[0].op.name == "Size")
 
 
 def formula(value: Value, name: str | None = None, simplified: bool = True) -> str:
@@ -22,24 +26,24 @@ def formula(value: Value, name: str | None = None, simplified: bool = True) -> s
     uses: Counter[Value] = Counter()
     for node in reversed(nodes):  # users before what they use
         for x in node.inputs:
-            uses[x] += uses[node.outputs[0]] if node.op.name in TRANSPARENT else 1
+            uses[x] += uses[node.outputs[0]] if is_implied(node) else 1
     shown: dict[Value, str] = {}
     where: list[str] = []
     letters = iter(_letters({n.op.notation() for n in nodes if isinstance(n.op, (Placeholder, Read))}))
     for node in nodes:
-        if node.op.name in TRANSPARENT:
+        if is_implied(node):
             shown[node.outputs[0]] = shown[node.inputs[0]]
             continue
         written = node.op.notation(*(shown[x] for x in node.inputs))
         for index, output in enumerate(node.outputs):
-            shown[output] = written if len(node.outputs) == 1 else f"{written}[{index}]"
+            shown[output] = written if len(node.outputs) == 1 else Term(f"{written}[{index}]")
         output = node.outputs[0]
         is_leaf = isinstance(node.op, (Placeholder, Read, Constant))
         if uses[output] > 1 and not is_leaf and output is not value and len(node.outputs) == 1 and len(written) > 3:
             letter = next(letters)
-            where.append(f"{letter} = {_bare(written)}")
-            shown[output] = letter
-    head = _bare(shown[value])
+            where.append(f"{letter} = {written}")
+            shown[output] = Term(letter)
+    head = str(shown[value])
     head = f"{name} = {head}" if name else head
     if not where:
         return head
@@ -49,15 +53,3 @@ def formula(value: Value, name: str | None = None, simplified: bool = True) -> s
 def _letters(taken: set[str]) -> list[str]:
     first = [letter for letter in "abcdefghijkmnopqrstuvz" if letter not in taken]
     return first + [f"{letter}{n}" for n in range(1, 1000) for letter in first]
-
-
-def _bare(written: str) -> str:
-    """Without the outermost parentheses, where they enclose everything."""
-    if not (written.startswith("(") and written.endswith(")")):
-        return written
-    depth = 0
-    for position, character in enumerate(written):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and position < len(written) - 1:
-            return written
-    return written[1:-1]

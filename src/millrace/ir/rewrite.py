@@ -11,12 +11,13 @@ from typing import Any
 
 from millrace.ir.core import Node, Op, Value, functional
 from millrace.ir.errors import one_of
-from millrace.ir.graph import Graph, apply, rebuilt, topological
+from millrace.ir.graph import Graph, again, apply, rebuilt, topological
 from millrace.ir.leaves import Constant, Literal
 
 GENERAL = {
     "constant-folding": "an operation on constants is computed now",
     "common-subexpressions": "the same operation on the same inputs is computed once",
+    "shared-forward": "a loop gives way to the longer form of it that its gradient runs anyway",
     "dead-code": "what no output and no update needs is dropped",
 }
 FOLD_LIMIT = 4096  # elements: folding may not turn a short text into a large constant
@@ -62,11 +63,20 @@ def simplify(graph: Graph, off: Collection[str] = (), passes: int = 4) -> Graph:
 def _once(graph: Graph, off: frozenset[str]) -> Graph:
     mr = functional()
     known: dict[Any, Any] = {}
+    longer = {} if "shared-forward" in off else _longer_forms(graph)
+
+    def once(op: Op, inputs: tuple[Value, ...], node: Node) -> Any:
+        """The operation on these inputs, made at most once."""
+        if "common-subexpressions" in off:
+            return again(node, op, inputs)
+        if (op, inputs) not in known:
+            known[op, inputs] = again(node, op, inputs)
+        return known[op, inputs]
 
     def make(node: Node, inputs: tuple[Value, ...]) -> Any:
         op = node.op
         if not op.pure:
-            return node.outputs if inputs == node.inputs else op(*inputs)
+            return again(node, op, inputs)
         if "constant-folding" not in off and inputs and all(isinstance(x.op, Constant) for x in inputs):
             folded = _fold(node, inputs)
             if folded is not None:
@@ -76,12 +86,10 @@ def _once(graph: Graph, off: frozenset[str]) -> Graph:
                 simpler = rule(mr, op, *inputs)
                 if simpler is not None:
                     return simpler
-        if "common-subexpressions" in off:
-            return node.outputs if inputs == node.inputs else op(*inputs)
-        key = (op, inputs)
-        if key not in known:
-            known[key] = node.outputs if inputs == node.inputs else op(*inputs)
-        return known[key]
+        if (op, node.inputs) in longer:
+            results = once(longer[op, node.inputs], inputs, node)[: len(node.outputs)]
+            return results if len(results) > 1 else results[0]
+        return once(op, inputs, node)
 
     new = rebuilt(graph.nodes, make, {value: value for value in graph.inputs})
     result = Graph.__new__(Graph)
@@ -93,6 +101,16 @@ def _once(graph: Graph, off: frozenset[str]) -> Graph:
         roots += [new[value] for node in graph.nodes for value in node.outputs]
     result.nodes = topological(roots)
     return result
+
+
+def _longer_forms(graph: Graph) -> dict[Any, Op]:
+    """Operations on inputs, and the longer form on the same inputs whose first results are theirs."""
+    found: dict[Any, Op] = {}
+    for node in graph.nodes:
+        shorter = getattr(node.op, "stands_for", lambda: None)()
+        if shorter is not None:
+            found[shorter, node.inputs] = node.op
+    return found
 
 
 def _fold(node: Node, inputs: tuple[Value, ...]) -> Any:

@@ -79,9 +79,7 @@ class Variable:
 
     def check(self, array: np.ndarray) -> None:
         if array.shape != self.shape:
-            raise ShapeError(
-                f"variable {self.name!r} is {self.type}; cannot hold shape {shape_text(array.shape)}."
-            )
+            raise ShapeError(f"variable {self.name!r} is {self.type}; cannot hold shape {shape_text(array.shape)}.")
         if not np.can_cast(array.dtype, self.dtype, "same_kind"):
             raise DTypeError(f"variable {self.name!r} is {self.type}; cannot hold dtype {array.dtype}.")
 

@@ -66,9 +66,7 @@ def text(graph: Graph, name: str = "main") -> str:
         types = "; ".join(str(value.type) for value in node.outputs)
         layer = f" @ {node.layer}" if node.layer else ""
         lines.append(f"  {left} = {_op_text(node.op)}({arguments}) : {types}{layer}")
-    variables = [
-        f"  variable {v.name!r} : {v.type}{'' if v.trainable else ' fixed'}" for v in graph.variables
-    ]
+    variables = [f"  variable {v.name!r} : {v.type}{'' if v.trainable else ' fixed'}" for v in graph.variables]
     header = f"graph {name}({', '.join(names[value] for value in graph.inputs)}) {{"
     updates = [f"  update {names[value]}" for value in graph.updates.values()]
     result = f"  return {', '.join(names[value] for value in graph.outputs)}".rstrip()
@@ -114,9 +112,7 @@ class _Reader:
             self.outputs = _names(line[6:])
         elif match := re.fullmatch(r"update (\w+)", line):
             self.updates.append(match[1])
-        elif match := re.fullmatch(
-            r"([\w, ]+) = (.*) : (\w+\[[^\[\]]*\](?:; \w+\[[^\[\]]*\])*)(?: @ (\S+))?", line
-        ):
+        elif match := re.fullmatch(r"([\w, ]+) = (.*) : (\w+\[[^\[\]]*\](?:; \w+\[[^\[\]]*\])*)(?: @ (\S+))?", line):
             self.node(_names(match[1]), match[2], match[3].split("; "), match[4])
         elif line != "}":
             raise GraphError("this is not a line of a graph")
@@ -124,7 +120,7 @@ class _Reader:
     def declare(self, name: str, type: TensorType, trainable: bool) -> None:
         known = self.variables.get(name)
         if known is None:
-            zeros = np.zeros([int(size) for size in type.shape], type.dtype)  # type: ignore[arg-type]
+            zeros = np.zeros([int(size) for size in type.shape], type.dtype)
             self.variables[name] = Variable(zeros, name=name, trainable=trainable)
         elif known.type != type:
             raise GraphError(f"variable {name!r} is {known.type}, the text says {type}")
@@ -170,7 +166,7 @@ class _Reader:
             case ast.Call(func=ast.Name(id="literal"), args=[dtype, shape, content]):
                 array = np.array(self.attribute(content), dtype=self.attribute(dtype))
                 return Literal(array.reshape(self.attribute(shape)))
-            case ast.Call(func=ast.Name(id="literal"), keywords=[ast.keyword(value=ast.Constant(value=digest))]):
+            case ast.Call(func=ast.Name(id="literal"), keywords=[ast.keyword(value=ast.Constant(value=str(digest)))]):
                 if digest not in self.literals:
                     raise GraphError(f"the constant with sha256 {digest} is missing beside the text")
                 return Literal(self.literals[digest])

@@ -35,7 +35,7 @@ class TensorType:
     """A dtype and a shape, e.g. float32[batch, 28, 28, 1]."""
 
     dtype: str
-    shape: tuple[Size, ...]
+    shape: tuple[Any, ...]  # of Size: whole numbers, and dimensions with names
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", dtype_name(self.dtype))

@@ -9,7 +9,7 @@ import numpy as np
 
 from millrace.ir.core import Primitive, Sample, Value, none, require_same
 from millrace.ir.errors import DTypeError
-from millrace.ir.formula import Formula, at, indices
+from millrace.ir.formula import ATOM, COMPARISON, SUM, Formula, Term, at, indices, within
 from millrace.ir.rewrite import simplification
 from millrace.ir.types import DTYPES, TensorType, dtype_name
 from millrace.ops.elementwise import Binary, Elementwise
@@ -20,14 +20,11 @@ class Comparison(Binary, abstract=True):
     """A question about two operands, answered element by element."""
 
     gradient = none("a comparison answers yes or no: it does not change smoothly")
-    symbol: ClassVar[str]
+    levels = (COMPARISON, SUM, SUM)
 
     def infer(self, x: TensorType, y: TensorType) -> TensorType:
         require_same(self, x, y)
         return x.with_dtype("bool")
-
-    def notation(self, x: str, y: str) -> str:
-        return f"({x} {self.law.split()[1]} {y})"
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
@@ -123,6 +120,7 @@ class GreaterEqual(Comparison):
 class Logic(Binary, abstract=True):
     """Logic on booleans, bit by bit on whole numbers."""
 
+    levels = (COMPARISON, ATOM, ATOM)
     gradient = none("logic does not change smoothly")
     floats_refused = "takes booleans or whole numbers"
 
@@ -194,23 +192,23 @@ class Not(Logic):
     """The opposite; every bit inverted on whole numbers.  Source: NumPy invert."""
 
     law = "~{x}"
-    operands = ("x",)
+    operands: ClassVar[tuple[str, ...]] = ("x",)
 
-    def formula(self, x: TensorType) -> Formula:  # type: ignore[override]
+    def formula(self, x: TensorType) -> Formula:
         index = indices("i", x.ndim)
         operand = at("x", index)
         if x.dtype.startswith("uint"):
             return Formula(f"{at('out', index)} = {2 ** int(x.dtype[4:]) - 1} - {operand}")
         return Formula(f"{at('out', index)} = {'not ' if x.dtype == 'bool' else '~'}{operand}")
 
-    def evaluate(self, x: np.ndarray) -> np.ndarray:  # type: ignore[override]
+    def evaluate(self, x: np.ndarray) -> np.ndarray:
         return np.invert(x)
 
-    def lower(self, low: Any, x: Any) -> Any:  # type: ignore[override]
+    def lower(self, low: Any, x: Any) -> Any:
         return low.lax.bitwise_not(x)
 
-    def notation(self, x: str) -> str:  # type: ignore[override]
-        return f"(not {x})"
+    def notation(self, x: str) -> str:
+        return Term(f"not {within(x, ATOM)}", COMPARISON)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
@@ -252,9 +250,6 @@ class ShiftRight(Shift):
     def lower(self, low: Any, x: Any, y: Any) -> Any:
         return low.lax.shift_right_logical(x, y)
 
-    def notation(self, x: str, y: str) -> str:
-        return f"({x} >> {y})"
-
 
 @dataclass(frozen=True)
 class ShiftLeft(Shift):
@@ -262,7 +257,7 @@ class ShiftLeft(Shift):
 
     law = "{x} << {y}"
 
-    def formula(self, x: TensorType, y: TensorType) -> Formula:  # type: ignore[override]
+    def formula(self, x: TensorType, y: TensorType) -> Formula:
         index = indices("i", x.ndim)
         return Formula(f"{at('out', index)} = ({at('x', index)} << {at('y', index)}) % {2 ** int(x.dtype[4:])}")
 
@@ -271,9 +266,6 @@ class ShiftLeft(Shift):
 
     def lower(self, low: Any, x: Any, y: Any) -> Any:
         return low.lax.shift_left(x, y)
-
-    def notation(self, x: str, y: str) -> str:
-        return f"({x} << {y})"
 
 
 @dataclass(frozen=True)

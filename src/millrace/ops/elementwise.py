@@ -10,7 +10,7 @@ import numpy as np
 
 from millrace.ir.core import Primitive, Sample, Value, none, require_float, require_same
 from millrace.ir.errors import DTypeError
-from millrace.ir.formula import Formula, at, indices
+from millrace.ir.formula import ATOM, POWER, PRODUCT, SUM, Formula, Term, at, indices, within
 from millrace.ir.rewrite import simplification
 from millrace.ir.types import TensorType
 from millrace.ops.sampling import bad_types, is_constant, tensor, uniform
@@ -49,12 +49,17 @@ class Unary(Elementwise, abstract=True):
         raise AssertionError
 
     def notation(self, x: str) -> str:
-        return f"{self.law_text().split('(')[0]}({x.strip() if not _enclosed(x) else x[1:-1]})"
+        return f"{self.law_text().split('(')[0]}({x})"
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
         made = []
-        for shape, dtype in (((3, 4), "float32"), ((), "float32"), ((2, 1, 5), "float64"), ((0, 3), "float32")):
+        for shape, dtype in (
+            ((3, 4), "float32"),
+            ((), "float32"),
+            ((2, 1, 5), "float64"),
+            ((0, 3), "float32"),
+        ):
             x = uniform(rng, shape, *cls.domain, dtype)
             for kink in cls.away_from:
                 x = np.where(np.abs(x - kink) < 0.1, x + 0.25, x).astype(dtype)
@@ -64,17 +69,6 @@ class Unary(Elementwise, abstract=True):
     @classmethod
     def errors(cls) -> list:
         return [bad_types(cls(), "floating-point", tensor("int32", 3))]
-
-
-def _enclosed(text: str) -> bool:
-    if not (text.startswith("(") and text.endswith(")")):
-        return False
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if not depth and position < len(text) - 1:
-            return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -177,7 +171,7 @@ class Rsqrt(Unary):
         return low.lax.rsqrt(x)
 
     def notation(self, x: str) -> str:
-        return f"rsqrt({x[1:-1] if _enclosed(x) else x})"
+        return f"rsqrt({x})"
 
 
 @dataclass(frozen=True)
@@ -288,13 +282,13 @@ class Relu(Unary):
         return low.lax.max(x, low.jnp.zeros((), x.dtype))
 
     def notation(self, x: str) -> str:
-        return f"relu({x[1:-1] if _enclosed(x) else x})"
+        return f"relu({x})"
 
 
 class Stepwise(Unary, abstract=True):
     """A function that is constant between its steps: its gradient is zero."""
 
-    away_from = (-2.0, -1.0, 0.0, 1.0, 2.0)
+    away_from: ClassVar[tuple[float, ...]] = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
     def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
         return mr.zeros_like(x)
@@ -363,7 +357,8 @@ class IntegerPower(Unary):
         return low.lax.integer_pow(x, self.exponent)
 
     def notation(self, x: str) -> str:
-        return f"{x}^{self.exponent}" if self.exponent >= 0 else f"{x}^({self.exponent})"
+        power = str(self.exponent) if self.exponent >= 0 else f"({self.exponent})"
+        return Term(f"{within(x, ATOM)}^{power}", POWER)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
@@ -380,7 +375,7 @@ class StopGradient(Unary):
 
     law = "{x}"
 
-    gradient = none("stop_gradient keeps it constant, as you asked")
+    gradient: ClassVar[Any] = none("stop_gradient keeps it constant, as you asked")
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
         return x
@@ -425,7 +420,7 @@ class Negative(Signed):
         return low.lax.neg(x)
 
     def notation(self, x: str) -> str:
-        return f"(-{x})"
+        return Term(f"-{within(x, PRODUCT)}", SUM)
 
 
 @dataclass(frozen=True)
@@ -465,9 +460,10 @@ class Sign(Signed):
 class Binary(Elementwise, abstract=True):
     """Arithmetic of two operands of one dtype and shape."""
 
-    operands = ("x", "y")
+    operands: ClassVar[tuple[str, ...]] = ("x", "y")
     x_domain: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     y_domain: ClassVar[tuple[float, float]] = (-2.0, 2.0)
+    levels: ClassVar[tuple[int, ...]] = ()  # of the result, and the loosest of each operand; () prints a call
     whole = True  # whether whole numbers have it
 
     def infer(self, x: TensorType, y: TensorType) -> TensorType:
@@ -479,8 +475,10 @@ class Binary(Elementwise, abstract=True):
         return x
 
     def notation(self, x: str, y: str) -> str:
-        symbol = self.law.replace("{x}", "").replace("{y}", "").strip()
-        return f"({x} {symbol} {y})" if len(symbol) == 1 else f"{self.name.lower()}({x}, {y})"
+        if not self.levels:
+            return f"{self.name.lower()}({x}, {y})"
+        own, left, right = self.levels
+        return Term(f"{within(x, left)} {self.law.split()[1]} {within(y, right)}", own)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
@@ -506,6 +504,7 @@ class Add(Binary):
     """The sum: out = x + y.  Source: NumPy add."""
 
     law = "{x} + {y}"
+    levels = (SUM, SUM, SUM)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.add(x, y)
@@ -522,6 +521,7 @@ class Subtract(Binary):
     """The difference: out = x - y.  Source: NumPy subtract."""
 
     law = "{x} - {y}"
+    levels = (SUM, SUM, PRODUCT)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.subtract(x, y)
@@ -538,6 +538,7 @@ class Multiply(Binary):
     """The product: out = x * y.  Source: NumPy multiply."""
 
     law = "{x} * {y}"
+    levels = (PRODUCT, PRODUCT, PRODUCT)
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.multiply(x, y)
@@ -554,6 +555,7 @@ class Divide(Binary):
     """The quotient of floating-point values: out = x / y.  Source: NumPy divide."""
 
     law = "{x} / {y}"
+    levels = (PRODUCT, PRODUCT, POWER)
     y_domain = (0.5, 2.0)
     whole = False
 
@@ -587,7 +589,7 @@ class Power(Binary):
         return low.lax.pow(x, y)
 
     def notation(self, x: str, y: str) -> str:
-        return f"{x}^{y}"
+        return Term(f"{within(x, ATOM)}^{within(y, ATOM)}", POWER)
 
 
 @dataclass(frozen=True)

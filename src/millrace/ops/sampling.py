@@ -14,7 +14,11 @@ from millrace.ir.types import TensorType
 
 
 def uniform(
-    rng: np.random.Generator, shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, dtype: str = "float32"
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    low: float = -2.0,
+    high: float = 2.0,
+    dtype: str = "float32",
 ) -> np.ndarray:
     return np.asarray(rng.uniform(low, high, shape)).astype(dtype)
 

@@ -1,0 +1,1 @@
+"""How a graph runs: one face, `function`; an interpreter in NumPy; a compiler through XLA."""

@@ -1,0 +1,231 @@
+"""`function`: the one door through which a graph is run, whatever engine runs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from millrace.engines.interpreter import Interpreter
+from millrace.ir.core import Value, functional
+from millrace.ir.dims import shape_text, solve
+from millrace.ir.errors import ArgumentError, DTypeError, NonFiniteError, ShapeError, one_of
+from millrace.ir.graph import Graph
+from millrace.ir.leaves import Placeholder
+from millrace.ir.rewrite import simplify
+from millrace.ir.state import STATE_LOCK, Variable, buffers_of, replace, snapshot
+
+ENGINES = ("xla", "numpy")
+_started: dict[str, Any] = {}
+
+
+def engine_named(engine: Any = None) -> Any:
+    """An engine from its name, or the default: "xla" where JAX is installed, else "numpy".
+
+    Raises ArgumentError for an unknown name, or for "xla" where JAX cannot be imported.
+    """
+    if engine is not None and not isinstance(engine, str):
+        return engine
+    if engine not in (None, *ENGINES):
+        raise one_of("engine", engine, ENGINES)
+    if engine is None:
+        engine = "xla"
+        if importlib.util.find_spec("jax") is None:
+            engine = "numpy"
+            if "numpy" not in _started:
+                warnings.warn(
+                    "JAX is not installed: Millrace runs in its NumPy interpreter, with the same results and many "
+                    "times slower. `pip install jax` brings the compiler.",
+                    stacklevel=3,
+                )
+    if engine not in _started:
+        _started[engine] = Interpreter() if engine == "numpy" else _compiler()
+    return _started[engine]
+
+
+def _compiler() -> Any:
+    try:
+        from millrace.engines.compiler import Compiler  # JAX takes a second: only who compiles pays
+    except ImportError as error:
+        raise ArgumentError(
+            f"the XLA engine needs JAX, which cannot be imported ({error}). "
+            "Install it with `pip install jax`, or pass engine='numpy'."
+        ) from None
+    return Compiler()
+
+
+class Function:
+    """A graph that can be called; made by `mr.function`.
+
+    `graph` is the graph as it was given, `compiled_programs` how many sizes it was made ready for.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        engine: Any,
+        shape_result: Callable[[list[Any]], Any],
+        off: Collection[str],
+        check: bool,
+    ):
+        self.graph, self.engine, self._shape_result, self.check_finite = graph, engine, shape_result, check
+        guarded = guard(graph) if check else graph
+        self.simplified = guarded if engine.observes else simplify(guarded, off)
+        self._programs: dict[tuple[tuple[str, int], ...], Any] = {}
+
+    @property
+    def compiled_programs(self) -> int:
+        return len(self._programs)
+
+    @property
+    def programs(self) -> list[Any]:
+        return list(self._programs.values())
+
+    def __call__(self, *arrays: Any) -> Any:
+        """Run once: outputs in the form in which they were asked for; variables are updated.
+
+        Raises ShapeError or DTypeError for an argument that does not fit its input.
+        """
+        given, sizes = self._checked(arrays)
+        key = tuple(sorted(sizes.items()))
+        if key not in self._programs:
+            self._programs[key] = self.engine.prepare(self.simplified, sizes)
+        outputs = self._run(self._programs[key], given)
+        if self.check_finite and not bool(outputs.pop()):
+            raise self.replay(given)
+        return self._shape_result(outputs)
+
+    def _run(self, program: Any, given: list[Any]) -> list[Any]:
+        variables = self.simplified.variables
+        if not self.simplified.updates:
+            with snapshot(variables) as buffers:
+                return program(given, dict(zip(variables, buffers, strict=True)))[0]
+        with STATE_LOCK:
+            state = dict(zip(variables, buffers_of(variables), strict=True))
+            outputs, updates = program(given, state)
+            replace(updates)
+        return outputs
+
+    def _checked(self, arrays: Sequence[Any]) -> tuple[list[Any], dict[str, int]]:
+        inputs = self.graph.inputs
+        names = [_label(value) for value in inputs]
+        if len(arrays) != len(inputs):
+            raise ArgumentError(f"this function takes {len(inputs)} arrays ({', '.join(names)}), got {len(arrays)}.")
+        sizes: dict[str, int] = {}
+        given = [_as_dtype(array, value, name) for array, value, name in zip(arrays, inputs, names, strict=True)]
+        for _ in range(2):  # a size bound by a later input may decide an earlier one
+            for array, value, name in zip(given, inputs, names, strict=True):
+                fits = len(array.shape) == value.ndim and all(
+                    solve(size, got, sizes) for size, got in zip(value.shape, array.shape, strict=True)
+                )
+                if not fits:
+                    bound = ", ".join(f"{k} = {v}" for k, v in sizes.items())
+                    raise ShapeError(
+                        f"input {name!r} takes {shape_text(value.shape)}, got shape {shape_text(array.shape)}"
+                        + (f" (with {bound})." if bound else ".")
+                    )
+        return given, sizes
+
+    def replay(self, arrays: Sequence[Any]) -> NonFiniteError:
+        """The step that went wrong, run again in the interpreter: the error that names its cause."""
+        for value, array in zip(self.graph.inputs, arrays, strict=True):
+            bad = _first_bad(np.asarray(array))
+            if bad is not None:
+                return NonFiniteError(f"input {_label(value)!r} is not finite at index {bad}: clean the data first.")
+        variables = self.graph.variables
+        with snapshot(variables) as buffers:
+            state = {v: np.array(b) for v, b in zip(variables, buffers, strict=True)}
+        for variable, array in state.items():
+            bad = _first_bad(array)
+            if bad is not None:
+                return NonFiniteError(f"variable {variable.name!r} is not finite at index {bad} before this step.")
+        given, sizes = self._checked(arrays)
+        try:
+            Interpreter(check=True).prepare(self.graph, sizes)(given, state)
+        except NonFiniteError as error:
+            return error
+        return NonFiniteError(
+            "the compiled step gave infinity or NaN, the interpreter does not: this is a fault of Millrace or of XLA."
+        )
+
+
+def guard(graph: Graph) -> Graph:
+    """The graph with one more output, whether all results are finite; if not, variables keep their values."""
+    mr = functional()
+    finite = mr.constant(True)
+    for value in (*graph.outputs, *graph.updates.values()):
+        if value.type.is_float:
+            finite = mr.logical_and(finite, mr.all(mr.isfinite(value)))
+    updates = {v: mr.where(finite, value.node.inputs[0], v.value) for v, value in graph.updates.items()}
+    return Graph(graph.inputs, (*graph.outputs, finite), updates)
+
+
+def _label(value: Value) -> str:
+    return value.op.label if isinstance(value.op, Placeholder) else "?"
+
+
+def _first_bad(array: np.ndarray) -> list[int] | None:
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return None
+    return [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+
+
+def _as_dtype(array: Any, value: Value, name: str) -> Any:
+    """An argument in its input's dtype: floats may narrow, whole numbers only if they keep their values."""
+    if getattr(array, "dtype", None) == value.dtype:
+        return array
+    try:
+        array = np.asarray(array)
+    except ValueError as error:
+        raise ShapeError(f"input {name!r}: these are not numbers in rows of equal length ({error}).") from None
+    if array.dtype == value.dtype:
+        return array
+    if np.can_cast(array.dtype, value.dtype, "same_kind"):
+        made = array.astype(value.dtype)
+        if array.dtype.kind in "iu" and not (made == array).all():
+            raise DTypeError(f"input {name!r} is {value.dtype}; some of these numbers do not fit it.")
+        return made
+    kept = array.dtype.kind in "iu" and value.type.is_integer and array.astype(value.dtype)
+    if kept is not False and (kept == array).all():
+        return kept
+    raise DTypeError(
+        f"input {name!r} takes {value.dtype}, got {array.dtype}. Convert with array.astype({value.dtype!r})."
+    )
+
+
+def function(
+    inputs: Sequence[Value],
+    outputs: Any = (),
+    updates: Mapping[Variable, Value] | None = None,
+    engine: Any = None,
+    rewrites_off: Collection[str] = (),
+    check_finite: bool = False,
+) -> Function:
+    """A graph as something to call: arrays in, arrays out, variables updated.
+
+    inputs: what `mr.Input` made, in the order of the arguments. outputs: a value, a list of them, or ().
+    updates: new values of variables, which appear all at once when the call ends. engine: "xla", "numpy",
+    an `mr.Interpreter(...)`, or None for the best there is. rewrites_off: names from `mr.rewrites()`.
+    check_finite: raise NonFiniteError, with the node where it was born, when a result or a new value is
+    infinite or NaN; the variables then keep their values.
+
+    Raises GraphError for a graph that breaks a rule of the language.
+    """
+    mr = functional()
+    if isinstance(inputs, Value):
+        raise ArgumentError("function takes a list of inputs: mr.function([x], ...).")
+    one = not isinstance(outputs, (list, tuple))
+    values = [mr.as_value(x) for x in ([outputs] if one else outputs)]
+    graph = Graph(list(inputs), values, {v: mr.as_value(x, v.dtype) for v, x in (updates or {}).items()})
+    kind = list if isinstance(outputs, list) else tuple
+    shape_result = (lambda results: results[0]) if one else kind
+    return Function(graph, engine_named(engine), shape_result, rewrites_off, check_finite)
+
+
+def evaluate(x: Any) -> np.ndarray:
+    """The value of an expression without open inputs, by the interpreter."""
+    value = functional().as_value(x)
+    return np.asarray(Function(Graph([], [value]), engine_named("numpy"), lambda r: r[0], (), False)())

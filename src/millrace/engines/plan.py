@@ -1,0 +1,41 @@
+"""What is decided for a whole program: options of the compiler, from platform, versions and operations alone.
+
+Nothing here is timed at run time, so the same program on the same platform and versions gets the same plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from millrace.ir.graph import Graph
+
+YNNPACK_OPTION = "xla_cpu_experimental_ynn_fusion_type"
+
+# jaxlib versions whose YNNPACK fusions compute wrong results or crash on CPUs (jax issues 39103, 39257, 40412).
+UNSAFE_YNNPACK = ("0.10.2", "0.11.0")
+
+CONVOLUTIONS = {"Convolution", "ConvolutionInputGradient", "ConvolutionKernelGradient"}
+
+
+@dataclass
+class Plan:
+    """Compiler options, and why each was chosen."""
+
+    options: dict[str, str] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+
+
+def plan(graph: Graph, platform: str, jaxlib_version: str) -> Plan:
+    """The plan for a graph on a platform ("cpu", "gpu", "tpu")."""
+    chosen = Plan()
+    if platform != "cpu":
+        return chosen
+    if jaxlib_version in UNSAFE_YNNPACK:
+        chosen.options[YNNPACK_OPTION] = ""
+        chosen.reasons.append(f"YNNPACK off: jaxlib {jaxlib_version} computes wrong results with it")
+    elif any(node.op.name in CONVOLUTIONS for node in graph.nodes):
+        # Measured on 2 cores of a Zen 3 EPYC: float32 convolutions run 3 to 13 times faster on Eigen.
+        # Matrix products alone are faster with YNNPACK (an MLP 277 against 238 steps/s), so others keep it.
+        chosen.options[YNNPACK_OPTION] = ""
+        chosen.reasons.append("YNNPACK off: float32 convolutions are 3 to 13 times faster on Eigen")
+    return chosen

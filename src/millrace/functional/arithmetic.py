@@ -1,0 +1,156 @@
+"""Functions of each element, under NumPy's names: broadcasting and promotion are added here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from millrace.functional.convert import Like, as_value, broadcast_shapes, broadcast_to, cast, together
+from millrace.ir.core import Op, Value
+from millrace.ops import compare, elementwise
+
+
+def _float(x: Like) -> Value:
+    """x as a floating-point value: whole numbers become float32, as they would at first sight."""
+    x = as_value(x)
+    return x if x.type.is_float else cast(x, "float32")
+
+
+def _unary(op: type[Op], name: str, convert: Any = _float) -> Any:
+    def function(x: Like) -> Value:
+        return op()(convert(x))
+
+    return _named(function, name, op)
+
+
+def _binary(op: type[Op], name: str) -> Any:
+    def function(x: Like, y: Like) -> Value:
+        return op()(*together(x, y))
+
+    return _named(function, name, op)
+
+
+def _named(function: Any, name: str, op: type[Op]) -> Any:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = op.__doc__
+    function.__module__ = __name__
+    return function
+
+
+exp = _unary(elementwise.Exp, "exp")
+log = _unary(elementwise.Log, "log")
+log1p = _unary(elementwise.Log1p, "log1p")
+expm1 = _unary(elementwise.Expm1, "expm1")
+sqrt = _unary(elementwise.Sqrt, "sqrt")
+rsqrt = _unary(elementwise.Rsqrt, "rsqrt")
+tanh = _unary(elementwise.Tanh, "tanh")
+sigmoid = _unary(elementwise.Sigmoid, "sigmoid")
+erf = _unary(elementwise.Erf, "erf")
+sin = _unary(elementwise.Sin, "sin")
+cos = _unary(elementwise.Cos, "cos")
+relu = _unary(elementwise.Relu, "relu")
+floor = _unary(elementwise.Floor, "floor")
+ceil = _unary(elementwise.Ceil, "ceil")
+round = _unary(elementwise.Round, "round")
+isfinite = _unary(compare.IsFinite, "isfinite")
+stop_gradient = _unary(elementwise.StopGradient, "stop_gradient")
+negative = _unary(elementwise.Negative, "negative", as_value)
+abs = _unary(elementwise.Abs, "abs", as_value)
+sign = _unary(elementwise.Sign, "sign", as_value)
+logical_not = _unary(compare.Not, "logical_not", as_value)
+
+add = _binary(elementwise.Add, "add")
+subtract = _binary(elementwise.Subtract, "subtract")
+multiply = _binary(elementwise.Multiply, "multiply")
+maximum = _binary(elementwise.Maximum, "maximum")
+minimum = _binary(elementwise.Minimum, "minimum")
+equal = _binary(compare.Equal, "equal")
+not_equal = _binary(compare.NotEqual, "not_equal")
+less = _binary(compare.Less, "less")
+less_equal = _binary(compare.LessEqual, "less_equal")
+greater = _binary(compare.Greater, "greater")
+greater_equal = _binary(compare.GreaterEqual, "greater_equal")
+logical_and = _binary(compare.And, "logical_and")
+logical_or = _binary(compare.Or, "logical_or")
+logical_xor = _binary(compare.Xor, "logical_xor")
+left_shift = _binary(compare.ShiftLeft, "left_shift")
+right_shift = _binary(compare.ShiftRight, "right_shift")
+
+
+def divide(x: Like, y: Like) -> Value:
+    """The quotient x / y; whole numbers become float32 first.  Source: NumPy divide."""
+    x, y = together(x, y)
+    return elementwise.Divide()(_float(x), _float(y))
+
+
+def power(x: Like, y: Like) -> Value:
+    """x to the power y; a whole-number y that is known is exact for negative x too.  Source: NumPy power."""
+    if isinstance(y, (int, float)) and not isinstance(y, bool) and float(y).is_integer() and math.fabs(y) < 1024:
+        return elementwise.IntegerPower(int(y))(_float(x))
+    if isinstance(y, (int, float)) and y == 0.5:
+        return sqrt(x)
+    x, y = together(x, y)
+    return elementwise.Power()(_float(x), _float(y))
+
+
+def square(x: Like) -> Value:
+    """x times itself.  Source: NumPy square."""
+    x = as_value(x)
+    return elementwise.IntegerPower(2)(x) if x.type.is_float else multiply(x, x)
+
+
+def reciprocal(x: Like) -> Value:
+    """1 / x.  Source: NumPy reciprocal."""
+    return divide(1.0, x)
+
+
+def clip(x: Like, low: Like = None, high: Like = None) -> Value:
+    """x kept between low and high; None leaves a side open.  Source: NumPy clip."""
+    x = x if low is None else maximum(x, low)
+    return as_value(x) if high is None else minimum(x, high)
+
+
+def isnan(x: Like) -> Value:
+    """Whether x is not a number.  Source: NumPy isnan."""
+    x = _float(x)
+    return not_equal(x, x)
+
+
+def where(condition: Like, x: Like, y: Like) -> Value:
+    """x where the condition holds, else y.  Source: NumPy where."""
+    condition = as_value(condition)
+    x, y = together(x, y)
+    shape = broadcast_shapes(condition.shape, x.shape)
+    return compare.Select()(*(broadcast_to(part, shape) for part in (condition, x, y)))
+
+
+def softplus(x: Like) -> Value:
+    """log(1 + exp(x)), a smooth relu that never overflows.  Source: Keras softplus."""
+    x = _float(x)
+    return add(maximum(x, 0.0), log1p(exp(negative(abs(x)))))
+
+
+def leaky_relu(x: Like, negative_slope: float = 0.2) -> Value:
+    """x where positive, else negative_slope * x.  Source: Keras leaky_relu."""
+    x = _float(x)
+    return where(greater(x, 0.0), x, multiply(x, negative_slope))
+
+
+def elu(x: Like, alpha: float = 1.0) -> Value:
+    """x where positive, else alpha * (exp(x) - 1).  Source: Keras elu."""
+    x = _float(x)
+    return where(greater(x, 0.0), x, multiply(alpha, expm1(minimum(x, 0.0))))
+
+
+def silu(x: Like) -> Value:
+    """x * sigmoid(x), also called swish.  Source: Keras silu."""
+    x = _float(x)
+    return multiply(x, sigmoid(x))
+
+
+def gelu(x: Like) -> Value:
+    """x times the share of a standard normal below x.  Source: Keras gelu, approximate=False."""
+    x = _float(x)
+    return multiply(multiply(x, 0.5), add(erf(multiply(x, float(np.sqrt(0.5)))), 1.0))

@@ -1,0 +1,33 @@
+"""The operators of values and variables, so that mathematics is written as mathematics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millrace.functional import arithmetic, products, shaping
+from millrace.ir.core import Value
+from millrace.ir.state import Variable
+
+
+def _swapped(function: Any) -> Any:
+    return lambda self, other: function(other, self)
+
+
+def install() -> None:
+    """Give Value and Variable Python's operators; called once, by the package."""
+    table: dict[str, Any] = {
+        "__neg__": arithmetic.negative, "__abs__": arithmetic.abs, "__invert__": arithmetic.logical_not,
+        "__lt__": arithmetic.less, "__le__": arithmetic.less_equal, "__gt__": arithmetic.greater,
+        "__ge__": arithmetic.greater_equal, "__getitem__": shaping.getitem,
+        "T": property(shaping.transpose), "reshape": lambda self, *s: shaping.reshape(self, s if len(s) != 1 else s[0]),
+    }  # fmt: skip
+    both = {
+        "add": arithmetic.add, "sub": arithmetic.subtract, "mul": arithmetic.multiply,
+        "truediv": arithmetic.divide, "pow": arithmetic.power, "matmul": products.matmul,
+        "and": arithmetic.logical_and, "or": arithmetic.logical_or, "xor": arithmetic.logical_xor,
+    }  # fmt: skip
+    for name, function in both.items():
+        table[f"__{name}__"], table[f"__r{name}__"] = function, _swapped(function)
+    for kind in (Value, Variable):
+        for name, function in table.items():
+            setattr(kind, name, function)

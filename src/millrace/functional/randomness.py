@@ -1,0 +1,90 @@
+"""Random numbers: each draw is a function of a state (seed, count) and of the stream's name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from millrace.functional.arithmetic import add, cos, less, log, multiply, right_shift, sqrt, subtract
+from millrace.functional.convert import Like, as_value, cast, constant, full
+from millrace.ir.core import Value
+from millrace.ir.dims import Size
+from millrace.ir.errors import ArgumentError
+from millrace.ops.random import Dropout, RandomBits
+
+
+def random_state(seed: int, count: int = 0) -> np.ndarray:
+    """The state of a random generator: uint32[2], seed and count. A new count gives new numbers."""
+    if not 0 <= seed < 2**32 or not 0 <= count < 2**32:
+        raise ArgumentError(f"seed and count must be from 0 to 2^32 - 1, got {seed} and {count}.")
+    return np.array([seed, count], np.uint32)
+
+
+def next_state(state: Like) -> Value:
+    """The state with its count one higher."""
+    return add(as_value(state), constant(np.array([0, 1], np.uint32)))
+
+
+def random_bits(state: Like, shape: Sequence[Size], stream: str) -> Value:
+    """Uniformly random uint32 words.  Source: Salmon et al. 2011 (Threefry-2x32)."""
+    if not stream:
+        raise ArgumentError("a random draw needs a stream name, so that no two draws are taken for one")
+    return RandomBits(tuple(shape), stream)(as_value(state))
+
+
+def random_uniform(
+    state: Like,
+    shape: Sequence[Size],
+    stream: str,
+    low: float = 0.0,
+    high: float = 1.0,
+    dtype: str = "float32",
+) -> Value:
+    """Uniform numbers from low up to, not including, high: 24 random bits each (53 for float64)."""
+    if dtype == "float64":
+        words = [random_bits(state, shape, f"{stream}/{part}") for part in ("high", "low")]
+        upper = cast(right_shift(words[0], np.uint32(5)), dtype)
+        lower = cast(right_shift(words[1], np.uint32(6)), dtype)
+        unit = multiply(add(multiply(upper, 2.0**26), lower), 2.0**-53)
+    else:
+        unit = multiply(cast(right_shift(random_bits(state, shape, stream), np.uint32(8)), dtype), 2.0**-24)
+    if (low, high) == (0.0, 1.0):
+        return unit
+    return add(multiply(unit, high - low), low)
+
+
+def random_normal(
+    state: Like,
+    shape: Sequence[Size],
+    stream: str,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: str = "float32",
+) -> Value:
+    """Normal numbers by the method of Box and Muller (1958): sqrt(-2 log u) cos(2 pi v)."""
+    u = subtract(1.0, random_uniform(state, shape, f"{stream}/radius", dtype=dtype))  # never 0
+    v = random_uniform(state, shape, f"{stream}/angle", dtype=dtype)
+    standard = multiply(sqrt(multiply(log(u), -2.0)), cos(multiply(v, 2 * math.pi)))
+    return add(multiply(standard, stddev), mean)
+
+
+def random_bernoulli(state: Like, p: float, shape: Sequence[Size], stream: str) -> Value:
+    """True with probability p, by comparing whole numbers: exactly the same on every engine."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"a probability must be from 0 to 1, got {p}.")
+    bound = round(p * 2**32)
+    if bound >= 2**32:
+        return full(shape, True, "bool")
+    return less(random_bits(state, shape, stream), constant(np.uint32(bound)))
+
+
+def dropout(x: Like, rate: float, state: Like, stream: str = "dropout") -> Value:
+    """Each element 0 with probability `rate`, else divided by 1 - rate.  Source: Keras dropout."""
+    return Dropout(float(rate), stream)(as_value(x), as_value(state))
+
+
+__all__ = [
+    "dropout", "next_state", "random_bernoulli", "random_bits", "random_normal", "random_state", "random_uniform",
+]  # fmt: skip

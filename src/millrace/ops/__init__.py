@@ -1,0 +1,29 @@
+"""The vocabulary: one class an operation, one file a family. Importing this registers every operation."""
+
+from millrace.ops import (
+    compare,
+    contract,
+    convolution,
+    elementwise,
+    index,
+    normalization,
+    pooling,
+    random,
+    reduce,
+    scan,
+    shape,
+)
+
+__all__ = [
+    "compare",
+    "contract",
+    "convolution",
+    "elementwise",
+    "index",
+    "normalization",
+    "pooling",
+    "random",
+    "reduce",
+    "scan",
+    "shape",
+]

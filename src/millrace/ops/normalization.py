@@ -1,0 +1,227 @@
+"""Operations that set values in proportion to their neighbours: response normalization, softmax, its loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from millrace.ir.composite import Composite
+from millrace.ir.core import Sample, Value, require_float
+from millrace.ir.dims import same
+from millrace.ir.errors import ShapeError
+from millrace.ir.formula import Formula, at, indices
+from millrace.ir.types import TensorType
+from millrace.ops.index import require_indices
+from millrace.ops.pooling import WindowSum
+from millrace.ops.sampling import bad_types, tensor, uniform
+
+
+@dataclass(frozen=True)
+class LocalResponseNormalization(Composite):
+    """Divide each activation by a measure of its n neighbouring channels at the same place.
+
+    b = a / (k + alpha * sum of a^2 over n adjacent channels)^beta, channels last.
+    PyTorch and Caffe divide alpha by n; the paper, and this, do not.
+    Source: Krizhevsky et al. 2012, section 3.3.
+    """
+
+    n: int = 5
+    k: float = 2.0
+    alpha: float = 1e-4
+    beta: float = 0.75
+
+    def infer(self, x: TensorType) -> TensorType:
+        require_float(self, x)
+        if x.ndim < 1 or not isinstance(x.shape[-1], int):
+            raise ShapeError(f"local response normalization needs a known last axis of channels, got {x}.")
+        if self.n < 1 or self.k <= 0:
+            raise ShapeError(
+                f"local response normalization needs n of at least 1 and k above 0: n={self.n}, k={self.k}."
+            )
+        return x
+
+    def neighbours(self, x: Value, transposed: bool = False) -> Value:
+        """The sum over each channel's neighbours (transposed: over the channels that it is a neighbour of)."""
+        below, above = self.n // 2, (self.n - 1) // 2
+        pads = (above, below) if transposed else (below, above)
+        ones = (1,) * (x.ndim - 1)
+        return WindowSum((*ones, self.n), (*ones, 1), ((0, 0),) * (x.ndim - 1) + (pads,))(x)
+
+    def measure(self, mr: Any, x: Value) -> Value:
+        return self.k + self.alpha * self.neighbours(mr.square(x))
+
+    def to_power(self, mr: Any, t: Value) -> Value:
+        """t to the power -beta; the paper's -3/4 as roots, which cost a fraction of a power."""
+        if self.beta == 0.75:
+            root = mr.rsqrt(t)
+            return root * mr.sqrt(root)
+        return mr.power(t, -self.beta)
+
+    def expand(self, mr: Any, x: Value) -> Value:
+        return x * self.to_power(mr, self.measure(mr, x))
+
+    def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
+        """In closed form: g t^-b - 2 alpha beta x * (sum over neighbours of g x t^(-b-1)), t the measure."""
+        t = self.measure(mr, x)
+        p = self.to_power(mr, t)
+        return g * p - (2 * self.alpha * self.beta) * x * self.neighbours(g * x * p / t, transposed=True)
+
+    def formula(self, x: TensorType) -> Formula:
+        index = indices("i", x.ndim)
+        c, count = index[-1], x.shape[-1]
+        inner = at("x", [*index[:-1], "p"])
+        span = f"range(max(0, {c} - {self.n // 2}), min({count}, {c} + {(self.n - 1) // 2} + 1))"
+        return Formula(
+            f"{at('out', index)} = {at('x', index)} / "
+            f"({self.k} + {self.alpha} * sum({inner} ** 2 for p in {span})) ** {self.beta}"
+        )
+
+    def notation(self, x: str) -> str:
+        return f"local_response_normalization({x}, n={self.n})"
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> list[Sample]:
+        x = uniform(rng, (2, 3, 7))
+        return [
+            Sample(cls(), (x,)),
+            Sample(cls(3, 1.0, 0.5, 0.75), (x,)),
+            Sample(cls(4, 1.0, 0.3, 0.6), (x,)),
+            Sample(cls(5, 2.0, 0.1, 1.0), (uniform(rng, (2, 3)),)),
+            Sample(cls(1, 1.0, 0.2, 0.5), (x,)),
+        ]
+
+    @classmethod
+    def errors(cls) -> list:
+        return [
+            bad_types(cls(), "floating-point", tensor("int32", 3)),
+            bad_types(cls(n=0), "at least 1", tensor("float32", 3)),
+            bad_types(cls(), "last axis", tensor("float32")),
+        ]
+
+
+class _Softmax(Composite, abstract=True):
+    def infer(self, x: TensorType) -> TensorType:
+        require_float(self, x)
+        if x.ndim < 1 or x.shape[-1] == 0:
+            raise ShapeError(f"softmax works along the last axis, which {x} lacks.")
+        return x
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> list[Sample]:
+        big = np.array([[1000.0, 1001.0, -1000.0]], np.float32)  # exp would overflow
+        return [Sample(cls(), (x,)) for x in (uniform(rng, (2, 3)), uniform(rng, (2, 2, 4), dtype="float64"), big)]
+
+    @classmethod
+    def errors(cls) -> list:
+        return [
+            bad_types(cls(), "floating-point", tensor("int32", 3)),
+            bad_types(cls(), "last axis", tensor("float32")),
+        ]
+
+
+def _shifted(mr: Any, x: Value) -> Value:
+    """x less its greatest element along the last axis: the same softmax, and no overflow."""
+    return x - mr.stop_gradient(mr.max(x, axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Softmax(_Softmax):
+    """Positive numbers that sum to 1 along the last axis, in proportion to exp(x).
+
+    Source: Bridle 1990; Goodfellow et al., Deep Learning, 2016, section 6.2.2.3.
+    """
+
+    def expand(self, mr: Any, x: Value) -> Value:
+        e = mr.exp(_shifted(mr, x))
+        return e / mr.sum(e, axis=-1, keepdims=True)
+
+    def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
+        return out * (g - mr.sum(g * out, axis=-1, keepdims=True))
+
+    def formula(self, x: TensorType) -> Formula:
+        index = indices("i", x.ndim)
+        largest = f"max({at('x', [*index[:-1], 'q'])} for q in range({x.shape[-1]}))"
+        total = f"sum(exp({at('x', [*index[:-1], 'p'])} - {largest}) for p in range({x.shape[-1]}))"
+        return Formula(f"{at('out', index)} = exp({at('x', index)} - {largest}) / {total}")
+
+
+@dataclass(frozen=True)
+class LogSoftmax(_Softmax):
+    """The logarithm of softmax, exact where softmax itself would be 0.  Source: PyTorch log_softmax."""
+
+    def expand(self, mr: Any, x: Value) -> Value:
+        shifted = _shifted(mr, x)
+        return shifted - mr.log(mr.sum(mr.exp(shifted), axis=-1, keepdims=True))
+
+    def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
+        return g - mr.exp(out) * mr.sum(g, axis=-1, keepdims=True)
+
+    def formula(self, x: TensorType) -> Formula:
+        index = indices("i", x.ndim)
+        largest = f"max({at('x', [*index[:-1], 'q'])} for q in range({x.shape[-1]}))"
+        total = f"sum(exp({at('x', [*index[:-1], 'p'])} - {largest}) for p in range({x.shape[-1]}))"
+        return Formula(f"{at('out', index)} = {at('x', index)} - {largest} - log({total})")
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Composite):
+    """How surprised softmax(logits) is by the true label, in nats: -log softmax(logits)[label].
+
+    logits [..., classes], labels [...] whole numbers -> [...]. A label outside 0 ... classes-1 matches no
+    class and counts as log of the sum alone; training checks labels before they come here.
+    Source: Goodfellow et al., Deep Learning, 2016, section 6.2.2.3.
+    """
+
+    def infer(self, logits: TensorType, labels: TensorType) -> TensorType:
+        require_float(self, logits)
+        require_indices("softmax_cross_entropy", labels)
+        agree = logits.ndim == labels.ndim + 1 and all(
+            same(a, b) for a, b in zip(logits.shape, labels.shape, strict=False)
+        )
+        if not agree or not isinstance(logits.shape[-1], int) or logits.shape[-1] < 1:
+            raise ShapeError(
+                f"softmax_cross_entropy takes logits [..., classes] and labels [...], got {logits} and {labels}."
+            )
+        return logits.with_shape(*logits.shape[:-1])
+
+    def expand(self, mr: Any, logits: Value, labels: Value) -> Value:
+        logp = mr.log_softmax(logits)
+        return -mr.sum(mr.where(self.chosen(mr, logits, labels), logp, 0.0), axis=-1)
+
+    @staticmethod
+    def chosen(mr: Any, logits: Value, labels: Value) -> Value:
+        positions = mr.iota(logits.shape, logits.ndim - 1, dtype=labels.dtype)
+        return mr.equal(mr.broadcast_to(mr.expand_dims(labels, -1), logits.shape), positions)
+
+    def gradient(self, mr: Any, g: Value, out: Value, logits: Value, labels: Value) -> Any:
+        """(softmax(logits) - one_hot(label)) * g; nothing for a label that matches no class."""
+        chosen = mr.cast(self.chosen(mr, logits, labels), logits.dtype)
+        matched = mr.sum(chosen, axis=-1, keepdims=True)
+        return (mr.softmax(logits) * matched - chosen) * mr.expand_dims(g, -1), None
+
+    def formula(self, logits: TensorType, labels: TensorType) -> Formula:
+        index = indices("i", labels.ndim)
+        count = logits.shape[-1]
+        largest = f"max({at('logits', [*index, 'q'])} for q in range({count}))"
+        total = f"sum(exp({at('logits', [*index, 'p'])} - {largest}) for p in range({count}))"
+        chosen = at("logits", [*index, at("labels", index)])
+        return Formula(f"{at('out', index)} = log({total}) + {largest} - {chosen}")
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> list[Sample]:
+        return [
+            Sample(cls(), (uniform(rng, (3, 4)), np.array([0, 3, 1], np.int32))),
+            Sample(cls(), (uniform(rng, (2, 2, 3), dtype="float64"), rng.integers(0, 3, (2, 2)))),
+            Sample(cls(), (uniform(rng, (3,)), np.array(2, np.uint8))),
+            Sample(cls(), (np.array([[1000.0, -1000.0]], np.float32), np.array([1], np.int32))),
+        ]
+
+    @classmethod
+    def errors(cls) -> list:
+        return [
+            bad_types(cls(), "logits [..., classes]", tensor("float32", 3, 4), tensor("int32", 4)),
+            bad_types(cls(), "whole-number", tensor("float32", 3, 4), tensor("float32", 3)),
+            bad_types(cls(), "floating-point", tensor("int32", 3, 4), tensor("int32", 3)),
+        ]
