@@ -8,6 +8,7 @@ dw, = mr.gradients(loss, [w])
 print(dw)
 """
 
+from millrace import layers
 from millrace.engines.function import Function, evaluate, function
 from millrace.engines.interpreter import Interpreter
 from millrace.functional import *  # noqa: F403
@@ -18,5 +19,8 @@ from millrace.ir.rewrite import rules as rewrites
 from millrace.ir.rewrite import simplify
 from millrace.ir.state import Variable
 from millrace.ir.text import parse
+from millrace.layers.initializers import set_seed
+from millrace.training import callbacks, losses, metrics, optimizers
+from millrace.training.model import Model, Sequential, load_model
 
 __version__ = "0.1.0"

@@ -59,6 +59,11 @@ def layer_scope(name: str) -> Iterator[str]:
         _layer.reset(token)
 
 
+def current_layer() -> str:
+    """The path of the layer whose nodes are being made, "" outside of any."""
+    return _layer.get()
+
+
 @contextmanager
 def made_by(node: Node) -> Iterator[None]:
     """Nodes that are made inside were caused by `node`: they keep its layer and the user's line."""

@@ -65,7 +65,7 @@ def text(graph: Graph, name: str = "main") -> str:
         arguments = ", ".join(names[value] for value in node.inputs)
         types = "; ".join(str(value.type) for value in node.outputs)
         layer = f" @ {node.layer}" if node.layer else ""
-        lines.append(f"  {left} = {_op_text(node.op)}({arguments}) : {types}{layer}")
+        lines.append(f"  {left} = {operation_text(node.op)}({arguments}) : {types}{layer}")
     variables = [f"  variable {v.name!r} : {v.type}{'' if v.trainable else ' fixed'}" for v in graph.variables]
     header = f"graph {name}({', '.join(names[value] for value in graph.inputs)}) {{"
     updates = [f"  update {names[value]}" for value in graph.updates.values()]
@@ -86,7 +86,8 @@ def literals(graph: Graph) -> dict[str, np.ndarray]:
     return found
 
 
-def _op_text(op: Op) -> str:
+def operation_text(op: Op) -> str:
+    """An operation with its attributes, e.g. Transpose(axes=(1, 0))."""
     fields = []
     for f in dataclasses.fields(op):  # type: ignore[arg-type]
         value = getattr(op, f.name)
@@ -218,3 +219,14 @@ def parse(
     except KeyError as error:
         raise GraphError(f"the text uses {error} before it makes it") from None
     return graph
+
+
+def read_operation(source: str) -> Op:
+    """The operation that a text describes.  Raises GraphError where it describes none."""
+    try:
+        op = _Reader({}, {}).attribute(ast.parse(source, mode="eval").body)
+    except (SyntaxError, KeyError, TypeError, ValueError) as error:
+        raise GraphError(f"{source[:200]!r} is not an operation ({error})") from None
+    if not isinstance(op, Op):
+        raise GraphError(f"{source[:200]!r} is not an operation")
+    return op

@@ -1,0 +1,1 @@
+"""Training: models, losses, metrics, optimizers, the loop, and keeping what was learned."""

@@ -1,0 +1,538 @@
+"""Operations held to values worked out by hand, published, or found by plain loops written here."""
+
+import cmath
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+import millrace as mr
+from millrace.ir.core import OPS
+from millrace.ir.leaves import Placeholder
+from millrace.ir.types import TensorType
+from millrace.ops.compare import Cast
+from millrace.ops.contract import Dot
+from millrace.ops.convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
+from millrace.ops.index import Iota
+from millrace.ops.normalization import SoftmaxCrossEntropy
+from millrace.ops.pooling import AveragePool, MaxPool, MaxPoolGather, MaxPoolGradient, WindowSum
+from millrace.ops.random import Dropout, RandomBits, threefry2x32
+from millrace.ops.shape import Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose
+
+COVERED = {}  # name of a test: the operations that it checks
+MASK = 0xFFFFFFFF
+
+
+def covers(*names):
+    """Marks a test with the operations that it checks; they must run in it."""
+
+    def mark(test):
+        assert test.__name__ not in COVERED, test.__name__
+        COVERED[test.__name__] = names
+        return test
+
+    return mark
+
+
+@pytest.fixture(autouse=True)
+def watched(request, monkeypatch):
+    """Fails a test in which an operation that it claims to check is never evaluated."""
+    claimed = COVERED.get(request.function.__name__, ())
+    if "parametrized" in claimed:
+        claimed = (request.node.callspec.params["name"],)
+    seen = set()
+    for name in claimed:
+
+        def evaluate(op, *arrays, name=name, original=OPS[name].evaluate):
+            seen.add(name)
+            return original(op, *arrays)
+
+        monkeypatch.setattr(OPS[name], "evaluate", evaluate)
+    yield
+    assert seen == set(claimed)
+
+
+def run(build, *arrays):
+    """What the NumPy engine computes; floats without a dtype are float64."""
+    given = [np.asarray(x) for x in arrays]
+    inputs = [Placeholder(f"x{n}", TensorType.of(x))() for n, x in enumerate(given)]
+    return mr.function(inputs, build(*inputs), engine="numpy")(*given)
+
+
+def slope(build, *arrays):
+    """The gradients of the sum of `build` with respect to every floating-point input."""
+    return run(lambda *xs: mr.gradients(mr.sum(build(*xs)), [x for x in xs if x.type.is_float]), *arrays)
+
+
+def equal(got, expected, dtype=None):
+    """The same numbers, shape and, where given, dtype."""
+    got, expected = np.asarray(got), np.asarray(expected)
+    assert got.shape == expected.shape
+    assert dtype is None or got.dtype == dtype
+    np.testing.assert_array_equal(got, expected)
+
+
+def close(got, expected, tolerance=1e-14):
+    assert np.shape(got) == np.shape(expected)
+    np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+inf, nan = math.inf, math.nan
+
+# Constants from Abramowitz and Stegun, Handbook of Mathematical Functions, tables 4.2, 4.4, 4.6, 4.15 and 7.1,
+# to more places from the OEIS: e A001113, log 2 A002162, tanh 1 A073744, erf 1 A102521, sin 1 A049469, cos 1 A049470.
+UNARY = {
+    "Exp": (mr.exp, [0, 1, -1, -inf, inf], [1, 2.718281828459045, 0.36787944117144233, 0, inf]),
+    "Log": (mr.log, [1, 2, 10, inf], [0, 0.6931471805599453, 2.302585092994046, inf]),
+    "Log1p": (mr.log1p, [0, 1, 1e-10], [0, 0.6931471805599453, 9.9999999995e-11]),
+    "Expm1": (mr.expm1, [0, 1, 1e-10], [0, 1.718281828459045, 1.00000000005e-10]),
+    "Sqrt": (mr.sqrt, [0, 2, 9, 0.25], [0, 1.4142135623730951, 3, 0.5]),
+    "Rsqrt": (mr.rsqrt, [4, 0.25, 2], [0.5, 2, 0.7071067811865476]),
+    "Tanh": (mr.tanh, [0, 1, -1, 40], [0, 0.7615941559557649, -0.7615941559557649, 1]),
+    "Sigmoid": (mr.sigmoid, [0, 1, -1, -1e4, 1e4], [0.5, 0.7310585786300049, 0.2689414213699951, 0, 1]),
+    "Erf": (mr.erf, [0, 0.5, 1, -1, 9], [0, 0.5204998778130465, 0.8427007929497149, -0.8427007929497149, 1]),
+    "Sin": (mr.sin, [0, 1, math.pi / 6], [0, 0.8414709848078965, 0.5]),
+    "Cos": (mr.cos, [0, 1, math.pi / 3], [1, 0.5403023058681398, 0.5]),
+    "Relu": (mr.relu, [-2, 0, 3], [0, 0, 3]),
+    "Floor": (mr.floor, [-1.5, -1, -0.2, 0.2, 1.9], [-2, -1, -1, 0, 1]),
+    "Ceil": (mr.ceil, [-1.5, -1, -0.2, 0.2, 1.9], [-1, -1, 0, 1, 2]),
+    "Round": (mr.round, [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 2.51], [-2, -2, 0, 0, 2, 2, 3]),
+    "Negative": (mr.negative, [-2, 0, 3], [2, 0, -3]),
+    "Abs": (mr.abs, [-2, 0, 3, -inf], [2, 0, 3, inf]),
+    "Sign": (mr.sign, [-2, 0, 3], [-1, 0, 1]),
+    "IntegerPower": (lambda x: x**3, [-2, 0, 1.5], [-8, 0, 3.375]),
+    "IsFinite": (mr.isfinite, [0, inf, -inf, nan, 1e300], [True, False, False, False, True]),
+    "StopGradient": (mr.stop_gradient, [-2, 0, 3], [-2, 0, 3]),
+}
+
+BINARY = {
+    "Add": (mr.add, [1, 2], [0.5, -2], [1.5, 0]),
+    "Subtract": (mr.subtract, [1, 2], [0.5, -2], [0.5, 4]),
+    "Multiply": (mr.multiply, [3, 2], [0.5, -2], [1.5, -4]),
+    "Divide": (mr.divide, [3, -2, 1], [2, 8, inf], [1.5, -0.25, 0]),
+    "Power": (mr.power, [2, 9, 0.25, 0, 0], [10, 0.5, -1.5, 0, 2], [1024, 3, 8, 1, 0]),
+    "Maximum": (mr.maximum, [1, 5, 2], [3, 4, 2], [3, 5, 2]),
+    "Minimum": (mr.minimum, [1, 5, 2], [3, 4, 2], [1, 4, 2]),
+    "Equal": (mr.equal, [1, 2, nan], [1, 3, nan], [True, False, False]),
+    "NotEqual": (mr.not_equal, [1, 2, nan], [1, 3, nan], [False, True, True]),
+    "Less": (mr.less, [1, 2, 3, nan], [2, 2, 2, 0], [True, False, False, False]),
+    "LessEqual": (mr.less_equal, [1, 2, 3, nan], [2, 2, 2, 0], [True, True, False, False]),
+    "Greater": (mr.greater, [1, 2, 3, nan], [2, 2, 2, 0], [False, False, True, False]),
+    "GreaterEqual": (mr.greater_equal, [1, 2, 3, nan], [2, 2, 2, 0], [False, True, True, False]),
+}
+
+# 12 = 1100, 10 = 1010; -1 has every bit set
+BITS = {
+    "And": (mr.logical_and, [12, -1, 0], [10, 7, 5], [8, 7, 0]),
+    "Or": (mr.logical_or, [12, -1, 0], [10, 7, 5], [14, -1, 5]),
+    "Xor": (mr.logical_xor, [12, -1, 0], [10, 7, 5], [6, -8, 5]),
+}
+
+FOLDS = {
+    "Sum": (mr.sum, [[1, 2, 3], [4, 5, 6]], [6, 15], [5, 7, 9], 21),
+    "Product": (mr.prod, [[1, 2, 3], [4, 5, 0]], [6, 0], [4, 10, 0], 0),
+    "Max": (mr.max, [[1, 2, 3], [4, 5, -6]], [3, 5], [4, 5, 3], 5),
+    "Min": (mr.min, [[1, 2, 3], [4, 5, -6]], [1, -6], [1, 2, -6], -6),
+    "Mean": (mr.mean, [[1, 2, 3], [4, 5, 9]], [2, 6], [2.5, 3.5, 6], 4),
+    "AnyTrue": (mr.any, [[True, False], [False, False]], [True, False], [True, False], True),
+    "AllTrue": (mr.all, [[True, False], [True, True]], [False, True], [True, False], False),
+}
+
+
+@pytest.mark.parametrize("name", UNARY)
+@covers("parametrized")
+def test_functions_have_their_known_values(name):
+    function, x, expected = UNARY[name]
+    close(run(function, np.array(x, np.float64)), expected, 1e-15)
+
+
+@pytest.mark.parametrize("name", BINARY)
+@covers("parametrized")
+def test_arithmetic_and_comparisons_have_their_known_values(name):
+    function, x, y, expected = BINARY[name]
+    close(run(function, np.array(x, np.float64), np.array(y, np.float64)), expected, 1e-15)
+
+
+@pytest.mark.parametrize("name", BITS)
+@covers("parametrized")
+def test_logic_works_bit_by_bit(name):
+    function, x, y, expected = BITS[name]
+    equal(run(function, np.array(x, np.int32), np.array(y, np.int32)), expected, "int32")
+
+
+@pytest.mark.parametrize("name", FOLDS)
+@covers("parametrized")
+def test_reductions_fold_the_axes_that_they_are_given(name):
+    function, x, rows, columns, everything = FOLDS[name]
+    x = np.array(x) if isinstance(x[0][0], bool) else np.array(x, np.float64)
+    equal(run(lambda x: function(x, 1), x), rows)
+    equal(run(lambda x: function(x, 0), x), columns)
+    equal(run(function, x), everything)
+    equal(run(lambda x: function(x, -1, keepdims=True), x), np.reshape(rows, (2, 1)))
+
+
+@covers("Round", "Floor", "Ceil", "Sign")
+def test_steps_have_no_slope():
+    for function in (mr.round, mr.floor, mr.ceil, mr.sign):
+        equal(slope(function, np.array([-1.3, 0.4, 2.2])) + run(lambda x: [function(x) * 0], np.zeros(3)), np.zeros((2, 3)))
+
+
+@covers("StopGradient")
+def test_stop_gradient_holds_its_value_constant():
+    equal(slope(lambda x: x * mr.stop_gradient(x), np.array([2.0, 3.0]))[0], [2, 3])
+
+
+@covers("Relu", "Abs")
+def test_slopes_at_a_kink_are_zero():
+    for function in (mr.relu, mr.abs):
+        equal(run(lambda x: mr.gradients(mr.sum(function(x)), [x])[0] + 0 * function(x), np.zeros(1)), [0])
+
+
+@covers("Not")
+def test_not_inverts_truth_and_every_bit():
+    equal(run(mr.logical_not, np.array([True, False])), [False, True], "bool")
+    equal(run(mr.logical_not, np.array([0, 5, -1], np.int32)), [-1, -6, 0], "int32")
+    equal(run(mr.logical_not, np.array([0, 5, 255], np.uint8)), [255, 250, 0], "uint8")
+
+
+@covers("ShiftLeft", "ShiftRight")
+def test_shifts_drop_what_moves_out_and_bring_zeros_in():
+    words, by = np.array([0x80000001, 0xF0000000, 7], np.uint32), np.array([1, 28, 0], np.uint32)
+    equal(run(mr.left_shift, words, by), np.array([2, 0, 7]), "uint32")
+    equal(run(mr.right_shift, words, by), np.array([0x40000000, 0xF, 7]), "uint32")
+
+
+@covers("Select")
+def test_select_takes_the_first_where_true():
+    equal(run(mr.where, np.array([True, False]), np.array([1.0, 2.0]), np.array([3.0, 4.0])), [1, 4])
+    first, second = slope(mr.where, np.array([True, False]), np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    equal(first, [1, 0])
+    equal(second, [0, 1])
+
+
+@covers("Cast")
+def test_cast_to_whole_numbers_drops_the_fraction():
+    x = np.array([-2.7, -0.5, 0.5, 2.7, 100.99])
+    equal(run(Cast("int32"), x), [-2, 0, 0, 2, 100], "int32")
+
+
+@covers("Cast")
+def test_cast_to_bool_asks_whether_it_is_not_zero():
+    equal(run(Cast("bool"), np.array([-2.7, 0.0, 0.1])), [True, False, True], "bool")
+    equal(run(Cast("float32"), np.array([True, False])), [1, 0], "float32")
+
+
+@covers("Cast")
+def test_cast_to_float32_rounds_to_24_bits():
+    equal(run(Cast("float32"), np.array([2**24 + 1, 2**24 + 3], np.int64)), [2**24, 2**24 + 4], "float32")
+
+
+@covers("ArgMax", "ArgMin")
+def test_argmax_and_argmin_take_the_first_of_ties():
+    x = np.array([[1, 3, 3, 0, 0], [-2, -2, -2, -2, -2]], np.int32)
+    equal(run(lambda x: mr.argmax(x, 1), x), [1, 0], "int32")
+    equal(run(lambda x: mr.argmin(x, 1), x), [3, 0], "int32")
+    equal(run(lambda x: mr.argmax(x, 0), x), [0, 0, 0, 0, 0], "int32")
+
+
+@covers("Max", "Min")
+def test_ties_share_the_gradient_of_an_extreme():
+    x = np.array([2.0, 5.0, 5.0, 2.0, 2.0])
+    close(run(lambda x: [*mr.gradients(mr.max(x), [x]), mr.max(x)], x)[0], [0, 0.5, 0.5, 0, 0])
+    close(run(lambda x: [*mr.gradients(mr.min(x), [x]), mr.min(x)], x)[0], [1 / 3, 0, 0, 1 / 3, 1 / 3])
+
+
+@covers("Product")
+def test_gradient_of_a_product_is_the_product_of_the_others():
+    equal(slope(mr.prod, np.array([2.0, 0.0, 5.0]))[0], [0, 10, 0])
+    equal(slope(mr.prod, np.array([0.0, 0.0, 5.0]))[0], [0, 0, 0])
+
+
+@covers("CumulativeSum")
+def test_cumulative_sum_runs_from_either_end():
+    x = np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])
+    equal(run(lambda x: mr.cumsum(x, 1), x), [[1, 3, 6], [10, 30, 60]])
+    equal(run(lambda x: mr.cumsum(x, 1, reverse=True), x), [[6, 5, 3], [60, 50, 30]])
+    equal(run(lambda x: mr.cumsum(x, 0, reverse=True), x), [[11, 22, 33], [10, 20, 30]])
+    equal(slope(lambda x: mr.cumsum(x, 1), x)[0], [[3, 2, 1], [3, 2, 1]])
+
+
+@covers("Size")
+def test_size_of_a_named_dimension_is_what_the_call_brings():
+    x = mr.Input((2,), name="x")
+    count = mr.function([x], mr.size(x.shape[0]), engine="numpy")
+    equal(count(np.zeros((3, 2), np.float32)), 3, "int32")
+    equal(count(np.zeros((7, 2), np.float32)), 7, "int32")
+
+
+@covers("Mean")
+def test_mean_over_a_named_dimension_divides_by_its_size():
+    x = mr.Input((), name="x", dtype="float64")
+    mean = mr.function([x], mr.mean(x), engine="numpy")
+    equal(mean(np.array([1.0, 2.0, 6.0])), 3)
+    equal(mean(np.array([1.0, 2.0])), 1.5)
+
+
+@covers("Reshape")
+def test_reshape_keeps_the_order_of_rows():
+    equal(run(Reshape((3, 2)), np.array([[1, 2, 3], [4, 5, 6]])), [[1, 2], [3, 4], [5, 6]])
+
+
+@covers("Transpose")
+def test_transpose_puts_axis_axes_n_at_place_n():
+    x = np.arange(24).reshape(2, 3, 4)
+    moved = run(Transpose((2, 0, 1)), x)
+    assert moved.shape == (4, 2, 3)
+    assert all(moved[c, a, b] == x[a, b, c] for a, b, c in np.ndindex(2, 3, 4))
+
+
+@covers("Broadcast")
+def test_broadcast_repeats_along_new_axes_and_axes_of_one():
+    equal(run(Broadcast((2, 3), (1,)), np.array([1, 2, 3])), [[1, 2, 3], [1, 2, 3]])
+    equal(run(Broadcast((2, 3), (0,)), np.array([1, 2])), [[1, 1, 1], [2, 2, 2]])
+    equal(run(Broadcast((2, 3), (0, 1)), np.array([[1], [2]])), [[1, 1, 1], [2, 2, 2]])
+    equal(run(Broadcast((2, 2), ()), np.array(7)), [[7, 7], [7, 7]])
+
+
+@covers("Concatenate")
+def test_concatenate_puts_one_after_another():
+    a, b = np.array([[1, 2], [3, 4]]), np.array([[5], [6]])
+    equal(run(Concatenate(1), a, b), [[1, 2, 5], [3, 4, 6]])
+    equal(run(Concatenate(0), a, b.T), [[1, 2], [3, 4], [5, 6]])
+
+
+@covers("Slice")
+def test_slice_goes_in_steps_along_every_axis():
+    x = np.array([[0, 1, 2, 3, 4, 5, 6], [10, 11, 12, 13, 14, 15, 16], [20, 21, 22, 23, 24, 25, 26]])
+    equal(run(Slice((0, 1), (3, 7), (2, 3)), x), [[1, 4], [21, 24]])
+    equal(run(Slice((1, 5), (2, 7), (1, 1)), x), [[15, 16]])
+    equal(run(Slice((2, 3), (3, 3), (1, 1)), x), np.zeros((1, 0)))
+
+
+@covers("Slice")
+def test_gradient_of_a_slice_is_zero_where_nothing_was_read():
+    equal(slope(Slice((1,), (6,), (2,)), np.zeros(7))[0] + run(Slice((0,), (7,), (1,)), np.zeros(7)), [0, 1, 0, 1, 0, 1, 0])
+
+
+@covers("Pad")
+def test_pad_surrounds_and_spreads():
+    equal(run(Pad((1,), (2,), (0,), 9), np.array([1, 2, 3])), [9, 1, 2, 3, 9, 9])
+    equal(run(Pad((1,), (0,), (2,), 9), np.array([1, 2, 3])), [9, 1, 9, 9, 2, 9, 9, 3])
+    equal(run(Pad((0, 1), (0, 0), (1, 0)), np.array([[1.0], [2.0]])), [[0, 1], [0, 0], [0, 2]])
+    equal(run(Pad((1,), (1,), (3,), 9), np.zeros(0, np.int32)), [9, 9])
+
+
+@covers("Reverse")
+def test_reverse_turns_the_named_axes_around():
+    x = np.array([[1, 2, 3], [4, 5, 6]])
+    equal(run(Reverse((1,)), x), [[3, 2, 1], [6, 5, 4]])
+    equal(run(Reverse((0,)), x), [[4, 5, 6], [1, 2, 3]])
+    equal(run(Reverse((0, 1)), x), [[6, 5, 4], [3, 2, 1]])
+
+
+@covers("Take")
+def test_take_moves_positions_outside_to_the_nearest_end():
+    x = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    equal(run(lambda x, i: mr.take(x, i, 0), x, np.array([2, -1, -9, 3, 99])), [[5, 6], [1, 2], [1, 2], [5, 6], [5, 6]])
+    equal(run(lambda x, i: mr.take(x, i, 1), x, np.array([[1, 0]])), [[[2, 1]], [[4, 3]], [[6, 5]]])
+    equal(run(lambda x, i: mr.take(x, i, 0), x, np.array(1)), [3, 4])
+
+
+@covers("Take")
+def test_gradient_of_take_counts_how_often_each_was_read():
+    both = run(lambda x, i: [*mr.gradients(mr.sum(mr.take(x, i)), [x]), mr.take(x, i)], np.zeros(3), np.array([2, 2, -1, 9]))
+    equal(both[0], [1, 0, 3])
+
+
+@covers("ScatterAdd")
+def test_scatter_add_adds_up_what_meets_at_one_position():
+    x, updates = np.array([100.0, 200.0, 300.0]), np.array([1.0, 2.0, 4.0, 8.0, 16.0])
+    equal(run(mr.scatter_add, x, np.array([1, 1, 0, -5, 7]), updates), [112, 203, 316])
+    rows = run(lambda x, i, u: mr.scatter_add(x, i, u, 1), np.zeros((2, 2)), np.array([1, 1]), np.array([[1.0, 2], [3, 4]]))
+    equal(rows, [[0, 3], [0, 7]])
+
+
+@covers("Iota")
+def test_iota_counts_along_its_axis():
+    equal(run(lambda: Iota((2, 3), 1)()), [[0, 1, 2], [0, 1, 2]], "int32")
+    equal(run(lambda: Iota((2, 3), 0, "float32")()), [[0, 0, 0], [1, 1, 1]], "float32")
+
+
+@covers("OneHot")
+def test_one_hot_of_a_position_outside_is_zero_everywhere():
+    equal(run(lambda x: mr.one_hot(x, 3), np.array([0, 2, 3, -1])), [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]])
+
+
+@covers("OneHot")
+def test_one_hot_has_a_single_one_though_its_depth_exceeds_the_dtype():
+    for dtype in ("uint8", "int8"):
+        equal(mr.evaluate(mr.sum(mr.one_hot(np.array([3], dtype), 600))), 1)
+    equal(run(lambda x: mr.one_hot(x, 600), np.array([3], np.uint8)), np.eye(600)[[3]])
+
+
+@covers("SoftmaxCrossEntropy")
+def test_cross_entropy_reads_one_class_though_there_are_more_than_the_dtype_counts():
+    losses = run(SoftmaxCrossEntropy(), np.zeros((2, 512)), np.array([3, 255], np.uint8))
+    close(losses, [math.log(512)] * 2)
+
+
+@covers("Softmax", "LogSoftmax", "SoftmaxCrossEntropy")
+def test_softmax_of_logarithms_gives_back_the_proportions():
+    logits = np.log(np.array([[1.0, 3.0], [2.0, 2.0]]))
+    close(run(mr.softmax, logits), [[0.25, 0.75], [0.5, 0.5]])
+    close(run(mr.log_softmax, logits), np.log([[0.25, 0.75], [0.5, 0.5]]))
+    labels = np.array([0, 1])
+    close(run(mr.softmax_cross_entropy, logits, labels), [math.log(4), math.log(2)])
+    close(slope(mr.softmax_cross_entropy, logits, labels)[0], [[-0.75, 0.75], [0.5, -0.5]])
+
+
+@covers("LocalResponseNormalization")
+def test_local_response_normalization_is_the_formula_of_the_paper():
+    rng = np.random.default_rng(3)
+    x, channels = rng.uniform(-9, 9, (2, 3, 8)), 8
+    for n, k, alpha, beta in ((5, 2.0, 1e-4, 0.75), (3, 1.0, 0.5, 0.5), (1, 2.0, 0.1, 1.0)):
+        expected = np.zeros_like(x)
+        for place in np.ndindex(2, 3):
+            a = x[place]
+            for i in range(channels):
+                neighbours = range(max(0, i - n // 2), min(channels - 1, i + n // 2) + 1)
+                expected[(*place, i)] = a[i] / (k + alpha * sum(a[j] ** 2 for j in neighbours)) ** beta
+        got = run(lambda x, p=(n, k, alpha, beta): mr.local_response_normalization(x, *p), x)
+        close(got, expected, 1e-13)
+
+
+@covers("Dot")
+def test_dot_is_the_sum_over_its_pairs_of_axes():
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((2, 3, 4, 2)), rng.standard_normal((4, 2, 5, 3))
+    expected = np.zeros((2, 2, 5))
+    for b, i, k, p, q in itertools.product(range(2), range(2), range(5), range(3), range(4)):
+        expected[b, i, k] += x[i, p, q, b] * y[q, b, k, p]
+    close(run(Dot((1, 2), (3, 0), (3,), (1,)), x, y), expected, 1e-13)
+
+
+@covers("Dot")
+def test_the_matrix_product_is_rows_times_columns():
+    x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]])
+    equal(run(mr.matmul, x, y), [[19, 22], [43, 50]])
+    dx, dy = slope(mr.matmul, x, y)
+    equal(dx, [[11, 15], [11, 15]])
+    equal(dy, [[4, 4], [6, 6]])
+
+
+@covers("Convolution", "ConvolutionInputGradient", "ConvolutionKernelGradient")
+def test_convolution_of_a_short_signal():
+    x, kernel, g = (np.array(v, np.float64).reshape(1, -1, 1) for v in ([1, 2, 4, 8], [1, 0, -1], [10, 1]))
+    kernel = kernel.reshape(3, 1, 1)
+    plain = {"strides": (1,), "padding": ((0, 0),), "dilation": (1,)}
+    equal(run(Convolution(**plain), x, kernel).ravel(), [-3, -6])
+    equal(run(ConvolutionInputGradient((4,), **plain), g, kernel).ravel(), [10, 1, -10, -1])
+    equal(run(ConvolutionKernelGradient((3,), **plain), x, g).ravel(), [12, 24, 48])
+
+
+@covers("Convolution", "ConvolutionInputGradient", "ConvolutionKernelGradient")
+def test_convolution_and_its_gradients_by_loops():
+    rng = np.random.default_rng(5)
+    strides, padding, dilation, groups = (2, 1), ((1, 0), (2, 1)), (1, 2), 2
+    x, kernel, g = (rng.standard_normal(s) for s in ((2, 5, 6, 4), (2, 3, 2, 6), (2, 3, 5, 6)))
+    out, dx, dk = np.zeros_like(g), np.zeros_like(x), np.zeros_like(kernel)
+    for b, i, j, f, p, q, c in itertools.product(*map(range, (2, 3, 5, 6, 2, 3, 2))):
+        row, column = i * strides[0] + p * dilation[0] - 1, j * strides[1] + q * dilation[1] - 2
+        channel = f // 3 * 2 + c
+        if 0 <= row < 5 and 0 <= column < 6:
+            out[b, i, j, f] += x[b, row, column, channel] * kernel[p, q, c, f]
+            dx[b, row, column, channel] += g[b, i, j, f] * kernel[p, q, c, f]
+            dk[p, q, c, f] += g[b, i, j, f] * x[b, row, column, channel]
+    shared = (strides, padding, dilation, groups)
+    close(run(Convolution(*shared), x, kernel), out, 1e-13)
+    close(run(ConvolutionInputGradient((5, 6), *shared), g, kernel), dx, 1e-13)
+    close(run(ConvolutionKernelGradient((2, 3), *shared), x, g), dk, 1e-13)
+
+
+@covers("MaxPool", "MaxPoolGradient", "MaxPoolGather")
+def test_max_pooling_gives_everything_to_the_first_of_ties():
+    x, g = (np.array(v, np.float64).reshape(1, -1, 1) for v in ([3, 3, 1, 3, 3], [10, 1]))
+    h = np.array([1.0, 2, 4, 8, 16]).reshape(1, 5, 1)
+    window = ((3,), (2,), ((0, 0),))
+    equal(run(MaxPool(*window), x).ravel(), [3, 3])
+    equal(run(MaxPoolGradient(*window), x, g).ravel(), [10, 0, 0, 1, 0])
+    equal(run(MaxPoolGather(*window), x, h).ravel(), [1, 8])
+
+
+@covers("MaxPool", "MaxPoolGradient")
+def test_overlapping_windows_add_up_at_their_common_greatest_element():
+    x = np.array([[0, 0, 0], [0, 5, 0], [0, 0, 0]], np.float64).reshape(1, 3, 3, 1)
+    window = ((2, 2), (1, 1), ((0, 0), (0, 0)))
+    equal(run(MaxPool(*window), x).ravel(), [5, 5, 5, 5])
+    g = np.array([1.0, 2, 4, 8]).reshape(1, 2, 2, 1)
+    equal(run(MaxPoolGradient(*window), x, g).reshape(3, 3), [[0, 0, 0], [0, 15, 0], [0, 0, 0]])
+
+
+@covers("MaxPool", "MaxPoolGradient")
+def test_padding_is_never_the_greatest_element():
+    x = np.array([-5.0, -7.0]).reshape(1, 2, 1)
+    window = ((2,), (1,), ((1, 1),))
+    equal(run(MaxPool(*window), x).ravel(), [-5, -5, -7])
+    equal(run(MaxPoolGradient(*window), x, np.array([1.0, 2, 4]).reshape(1, 3, 1)).ravel(), [3, 4])
+
+
+@covers("WindowSum")
+def test_window_sum_adds_what_each_window_sees():
+    x = np.array([1.0, 2, 4, 8, 16])
+    equal(run(WindowSum((3,), (1,), ((0, 0),)), x), [7, 14, 28])
+    equal(run(WindowSum((3,), (2,), ((1, 1),)), x), [3, 14, 24])
+    equal(run(WindowSum((2, 2), (1, 1), ((0, 0), (0, 1))), np.array([[1.0, 2], [4, 8]])), [[15, 10]])
+    equal(slope(WindowSum((3,), (2,), ((1, 1),)), x)[0], [1, 2, 1, 2, 1])
+
+
+@covers("AveragePool")
+def test_average_pooling_counts_padding_only_when_asked():
+    x = np.array([3.0, 6.0, 9.0]).reshape(1, 3, 1)
+    equal(run(AveragePool((2,), (1,), ((1, 0),)), x).ravel(), [3, 4.5, 7.5])
+    equal(run(AveragePool((2,), (1,), ((1, 0),), True), x).ravel(), [1.5, 4.5, 7.5])
+
+
+@covers("Scan")
+def test_scan_hands_its_state_from_step_to_step():
+    def fibonacci(state, _):
+        a, b = state
+        return (b, a + b), a
+
+    (a, b), seen = run(lambda a, b: list(mr.scan(fibonacci, (a, b), length=8)), 0, 1) if False else _fibonacci(fibonacci)
+    equal(seen, [0, 1, 1, 2, 3, 5, 8, 13])
+    equal([a, b], [21, 34])
+
+
+def _fibonacci(step):
+    def build(a, b):
+        (a, b), seen = mr.scan(step, (a, b), length=8)
+        return [a, b, seen]
+
+    a, b, seen = run(build, np.array(0), np.array(1))
+    return (a, b), seen
+
+
+@covers("Scan")
+def test_scan_backwards_sees_the_last_first_and_stacks_in_place():
+    def build(x):
+        total, seen = mr.scan(lambda s, x: (2 * s + x, s), mr.constant(np.float64(0)), x, reverse=True)
+        return [total, seen]
+
+    total, seen = run(build, np.array([1.0, 10.0, 100.0]))
+    equal(total, 421)
+    equal(seen, [210, 100, 0])
+
+
+@covers("Scan")
+def test_gradients_of_savings_with_interest():
+    rate, deposits = 1.5, np.array([2.0, 4.0, 8.0])
+
+    def saved(start, rate, deposits):
+        return mr.scan(lambda s, d: (s * rate + d, None), start, deposits)[0]
+
+    equal(run(saved, np.array(1.0), np.array(rate), deposits), rate**3 + 2 * rate**2 + 4 * rate + 8)
+    start_slope, rate_slope, deposit_slopes = slope(saved, np.array(1.0), np.array(rate), deposits)
+    equal(start_slope, rate**3)
+    equal(rate_slope, 3 * rate**2 + 2 * 2 * rate + 4)
+    equal(deposit_slopes, [rate**2, rate, 1])
