@@ -1,6 +1,5 @@
 """Operations held to values worked out by hand, published, or found by plain loops written here."""
 
-import cmath
 import itertools
 import math
 
@@ -62,7 +61,12 @@ def run(build, *arrays):
 
 def slope(build, *arrays):
     """The gradients of the sum of `build` with respect to every floating-point input."""
-    return run(lambda *xs: mr.gradients(mr.sum(build(*xs)), [x for x in xs if x.type.is_float]), *arrays)
+
+    def both(*xs):
+        out = build(*xs)
+        return [out, *mr.gradients(mr.sum(out), [x for x in xs if x.type.is_float])]
+
+    return run(both, *arrays)[1:]
 
 
 def equal(got, expected, dtype=None):
@@ -175,7 +179,7 @@ def test_reductions_fold_the_axes_that_they_are_given(name):
 @covers("Round", "Floor", "Ceil", "Sign")
 def test_steps_have_no_slope():
     for function in (mr.round, mr.floor, mr.ceil, mr.sign):
-        equal(slope(function, np.array([-1.3, 0.4, 2.2])) + run(lambda x: [function(x) * 0], np.zeros(3)), np.zeros((2, 3)))
+        equal(slope(function, np.array([-1.3, 0.4, 2.2]))[0], [0, 0, 0])
 
 
 @covers("StopGradient")
@@ -186,7 +190,7 @@ def test_stop_gradient_holds_its_value_constant():
 @covers("Relu", "Abs")
 def test_slopes_at_a_kink_are_zero():
     for function in (mr.relu, mr.abs):
-        equal(run(lambda x: mr.gradients(mr.sum(function(x)), [x])[0] + 0 * function(x), np.zeros(1)), [0])
+        equal(slope(function, np.zeros(1))[0], [0])
 
 
 @covers("Not")
@@ -239,8 +243,8 @@ def test_argmax_and_argmin_take_the_first_of_ties():
 @covers("Max", "Min")
 def test_ties_share_the_gradient_of_an_extreme():
     x = np.array([2.0, 5.0, 5.0, 2.0, 2.0])
-    close(run(lambda x: [*mr.gradients(mr.max(x), [x]), mr.max(x)], x)[0], [0, 0.5, 0.5, 0, 0])
-    close(run(lambda x: [*mr.gradients(mr.min(x), [x]), mr.min(x)], x)[0], [1 / 3, 0, 0, 1 / 3, 1 / 3])
+    close(slope(mr.max, x)[0], [0, 0.5, 0.5, 0, 0])
+    close(slope(mr.min, x)[0], [1 / 3, 0, 0, 1 / 3, 1 / 3])
 
 
 @covers("Product")
@@ -312,7 +316,7 @@ def test_slice_goes_in_steps_along_every_axis():
 
 @covers("Slice")
 def test_gradient_of_a_slice_is_zero_where_nothing_was_read():
-    equal(slope(Slice((1,), (6,), (2,)), np.zeros(7))[0] + run(Slice((0,), (7,), (1,)), np.zeros(7)), [0, 1, 0, 1, 0, 1, 0])
+    equal(slope(Slice((1,), (6,), (2,)), np.zeros(7))[0], [0, 1, 0, 1, 0, 1, 0])
 
 
 @covers("Pad")
@@ -341,15 +345,16 @@ def test_take_moves_positions_outside_to_the_nearest_end():
 
 @covers("Take")
 def test_gradient_of_take_counts_how_often_each_was_read():
-    both = run(lambda x, i: [*mr.gradients(mr.sum(mr.take(x, i)), [x]), mr.take(x, i)], np.zeros(3), np.array([2, 2, -1, 9]))
-    equal(both[0], [1, 0, 3])
+    equal(slope(mr.take, np.zeros(3), np.array([2, 2, -1, 9]))[0], [1, 0, 3])
 
 
 @covers("ScatterAdd")
 def test_scatter_add_adds_up_what_meets_at_one_position():
     x, updates = np.array([100.0, 200.0, 300.0]), np.array([1.0, 2.0, 4.0, 8.0, 16.0])
     equal(run(mr.scatter_add, x, np.array([1, 1, 0, -5, 7]), updates), [112, 203, 316])
-    rows = run(lambda x, i, u: mr.scatter_add(x, i, u, 1), np.zeros((2, 2)), np.array([1, 1]), np.array([[1.0, 2], [3, 4]]))
+    rows = run(
+        lambda x, i, u: mr.scatter_add(x, i, u, 1), np.zeros((2, 2)), np.array([1, 1]), np.array([[1.0, 2], [3, 4]])
+    )
     equal(rows, [[0, 3], [0, 7]])
 
 
@@ -495,22 +500,13 @@ def test_average_pooling_counts_padding_only_when_asked():
 
 @covers("Scan")
 def test_scan_hands_its_state_from_step_to_step():
-    def fibonacci(state, _):
-        a, b = state
-        return (b, a + b), a
-
-    (a, b), seen = run(lambda a, b: list(mr.scan(fibonacci, (a, b), length=8)), 0, 1) if False else _fibonacci(fibonacci)
-    equal(seen, [0, 1, 1, 2, 3, 5, 8, 13])
-    equal([a, b], [21, 34])
-
-
-def _fibonacci(step):
-    def build(a, b):
-        (a, b), seen = mr.scan(step, (a, b), length=8)
+    def fibonacci(a, b):
+        (a, b), seen = mr.scan(lambda state, _: ((state[1], state[0] + state[1]), state[0]), (a, b), length=8)
         return [a, b, seen]
 
-    a, b, seen = run(build, np.array(0), np.array(1))
-    return (a, b), seen
+    a, b, seen = run(fibonacci, np.array(0), np.array(1))
+    equal(seen, [0, 1, 1, 2, 3, 5, 8, 13])
+    equal([a, b], [21, 34])
 
 
 @covers("Scan")
@@ -536,3 +532,168 @@ def test_gradients_of_savings_with_interest():
     equal(start_slope, rate**3)
     equal(rate_slope, 3 * rate**2 + 2 * 2 * rate + 4)
     equal(deposit_slopes, [rate**2, rate, 1])
+
+
+# Random123 1.09, examples/kat_vectors, threefry2x32 with 20 rounds: counter, key, result.
+PUBLISHED = [
+    ((0x00000000, 0x00000000), (0x00000000, 0x00000000), (0x6B200159, 0x99BA4EFE)),
+    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+    ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+]
+
+
+def threefry_by_hand(counter, key):
+    """Twenty rounds as Salmon et al. 2011 define them, in Python's own whole numbers."""
+    k0, k1 = key
+    x, y = (counter[0] + k0) & MASK, (counter[1] + k1) & MASK
+    schedule = [(k1, k0 ^ k1 ^ 0x1BD11BDA), (k0 ^ k1 ^ 0x1BD11BDA, k0), (k0, k1)]
+    rotations = [13, 15, 26, 6, 17, 29, 16, 24]
+    for n in range(20):
+        x = (x + y) & MASK
+        turn = rotations[n % 8]
+        y = (y << turn & MASK | y >> 32 - turn) ^ x
+        if n % 4 == 3:
+            first, second = schedule[n // 4 % 3]
+            x, y = (x + first) & MASK, (y + second + n // 4 + 1) & MASK
+    return x, y
+
+
+@pytest.mark.parametrize(("counter", "key", "expected"), PUBLISHED, ids=["zeros", "ones", "pi"])
+def test_threefry_gives_the_published_words(counter, key, expected):
+    assert threefry_by_hand(counter, key) == expected
+    with np.errstate(over="ignore"):
+        words = threefry2x32(*(np.array([v], np.uint32) for v in (*key, *counter)))
+    assert tuple(int(word[0]) for word in words) == expected
+
+
+@covers("RandomBits")
+def test_random_bits_of_zeros_are_the_published_words():
+    """The empty stream has the checksum 0, so that key and counter are 0."""
+    equal(run(RandomBits((2,), ""), np.zeros(2, np.uint32)), PUBLISHED[0][2], "uint32")
+
+
+@covers("RandomBits")
+def test_random_bits_are_all_first_words_then_all_second_words():
+    """0xCBF43926 is the published check value of CRC-32: the checksum of "123456789"."""
+    seed, count, key = 2012, 41, 0xCBF43926
+    for shape in ((6,), (7,), (2, 3), (1,), ()):
+        total = math.prod(shape)
+        blocks = [threefry_by_hand((count, block), (seed, key)) for block in range((total + 1) // 2)]
+        expected = ([a for a, _ in blocks] + [b for _, b in blocks])[:total]
+        got = run(RandomBits(shape, "123456789"), np.array([seed, count], np.uint32))
+        equal(got, np.array(expected, np.uint32).reshape(shape), "uint32")
+
+
+COUNT = 50_000
+STATE = np.array([2012, 7], np.uint32)
+
+
+def draw(function, *arguments, stream="draw", count=COUNT, state=STATE, **options):
+    return run(lambda state: function(state, *arguments, (count,), stream, **options), state)
+
+
+@covers("RandomBits")
+def test_every_bit_is_set_half_of_the_time():
+    words = draw(mr.random_bits)
+    for bit in range(32):
+        assert abs((words >> np.uint32(bit) & 1).mean() - 0.5) < 5 * 0.5 / math.sqrt(COUNT)
+
+
+@covers("RandomBits")
+def test_seed_count_and_stream_each_give_other_numbers():
+    words = draw(mr.random_uniform)
+    others = [
+        draw(mr.random_uniform, state=np.array([2013, 7], np.uint32)),
+        draw(mr.random_uniform, state=np.array([2012, 8], np.uint32)),
+        draw(mr.random_uniform, stream="another"),
+    ]
+    for other in others:
+        assert abs(np.corrcoef(words, other)[0, 1]) < 5 / math.sqrt(COUNT)
+    equal(draw(mr.random_uniform), words)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("float32", 24), ("float64", 53)])
+@covers("RandomBits", "ShiftRight", "Cast")
+def test_uniform_numbers_fill_the_unit_interval_evenly(dtype, bits):
+    u = draw(mr.random_uniform, dtype=dtype)
+    assert u.dtype == dtype
+    u = u.astype(np.float64)
+    assert 0 <= u.min() < 1e-3 and 1 - 1e-3 < u.max() < 1
+    assert (u * 2.0**bits % 1 == 0).all()
+    assert abs(u.mean() - 1 / 2) < 5 * math.sqrt(1 / 12 / COUNT)
+    assert abs(u.var() - 1 / 12) < 5 * math.sqrt(1 / 180 / COUNT)
+    assert abs(np.corrcoef(u[1:], u[:-1])[0, 1]) < 5 / math.sqrt(COUNT)
+    assert largest_gap(u, lambda v: v) < 1.63 / math.sqrt(COUNT)
+
+
+def largest_gap(sample, distribution):
+    """Kolmogorov's and Smirnov's statistic; above 1.63 / sqrt(n) it happens once in a hundred times."""
+    expected = np.array([distribution(v) for v in np.sort(sample).tolist()])
+    steps = np.arange(len(sample) + 1) / len(sample)
+    return max(np.abs(expected - steps[1:]).max(), np.abs(expected - steps[:-1]).max())
+
+
+@covers("RandomBits", "Multiply", "Add")
+def test_uniform_numbers_keep_to_the_bounds_that_are_given():
+    u = draw(mr.random_uniform, low=-2.0, high=6.0)
+    assert -2 <= u.min() < -1.99 and 5.99 < u.max() <= 6
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@covers("RandomBits", "Log", "Sqrt", "Cos")
+def test_normal_numbers_have_the_moments_and_the_distribution_of_the_normal(dtype):
+    z = draw(mr.random_normal, dtype=dtype)
+    assert z.dtype == dtype and np.isfinite(z).all()
+    z = z.astype(np.float64)
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((z**power).mean() - moment) < 5 * math.sqrt(variance / COUNT)
+    assert largest_gap(z, lambda v: (1 + math.erf(v / math.sqrt(2))) / 2) < 1.63 / math.sqrt(COUNT)
+
+
+@covers("RandomBits")
+def test_normal_numbers_have_the_mean_and_deviation_that_are_given():
+    z, standard = draw(mr.random_normal, mean=3.0, stddev=0.5), draw(mr.random_normal)
+    close(z, 3 + 0.5 * standard, 1e-6)
+
+
+@covers("RandomBits", "Less")
+def test_bernoulli_is_true_as_often_as_asked():
+    for p in (0.05, 0.3, 0.5, 0.9):
+        frequency = run(lambda state, p=p: mr.random_bernoulli(state, p, (COUNT,), "coin"), STATE).mean()
+        assert abs(frequency - p) < 5 * math.sqrt(p * (1 - p) / COUNT)
+    assert not run(lambda state: mr.random_bernoulli(state, 0, (COUNT,), "coin"), STATE).any()
+    assert run(lambda state: mr.random_bernoulli(state, 1, (COUNT,), "coin"), STATE).all()
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.75])
+@covers("Dropout")
+def test_dropout_zeroes_its_share_and_keeps_the_expectation(rate):
+    out = run(Dropout(rate, "drop"), np.full(COUNT, 3.0), STATE)
+    kept = out != 0
+    close(out[kept], np.full(kept.sum(), 3 / (1 - rate)))
+    assert abs(1 - kept.mean() - rate) < 5 * math.sqrt(rate * (1 - rate) / COUNT)
+    assert abs(out.mean() - 3) < 5 * 3 * math.sqrt(rate / (1 - rate) / COUNT)
+
+
+@covers("Dropout")
+def test_gradient_of_dropout_passes_where_the_value_passed():
+    x = np.full(100, 3.0)
+    out = run(Dropout(0.5, "drop"), x, STATE)
+    equal(slope(Dropout(0.5, "drop"), x, STATE)[0], out / 3)
+
+
+@covers("Dropout")
+def test_dropout_of_nothing_changes_nothing():
+    equal(run(Dropout(0.0, "drop"), np.array([1.0, -2.0]), STATE), [1, -2])
+
+
+def test_dropout_is_the_identity_once_training_is_over():
+    x, state = (Placeholder(f"x{n}", TensorType.of(a))() for n, a in enumerate((np.zeros(3), STATE)))
+    assert Dropout(0.5, "drop").inference(mr, x, state) is x
+
+
+@covers("Add", "RandomBits")
+def test_next_state_counts_on_and_gives_new_numbers():
+    after = run(mr.next_state, STATE)
+    equal(after, [2012, 8], "uint32")
+    assert (draw(mr.random_bits, state=after) != draw(mr.random_bits)).mean() > 0.999

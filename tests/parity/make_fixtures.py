@@ -300,7 +300,9 @@ def moves(case):
     case("reshape", lambda x: x.reshape(2, 10), x)
     case("transpose", lambda x: x.permute(2, 0, 1), case.normal(2, 3, 4))
     case("broadcast", lambda x: x.expand(3, 4, 2), case.normal(4, 1))
-    case("concatenate", lambda x, y, z: torch.cat([x, y, z], 1), case.normal(2, 3), case.normal(2, 1), case.normal(2, 2))
+    case(
+        "concatenate", lambda x, y, z: torch.cat([x, y, z], 1), case.normal(2, 3), case.normal(2, 1), case.normal(2, 2)
+    )
     case("stack", lambda x, y: torch.stack([x, y], 1), case.normal(3), case.normal(3))
     case("slice_steps", lambda x: x[1:4:2, ::3], x)
     case("slice_reversed", lambda x: x.flip(1)[:, 1::2], x)

@@ -89,13 +89,13 @@ class Function:
 
         Raises ShapeError or DTypeError for an argument that does not fit its input.
         """
-        given, sizes = self._checked(arrays)
+        given, sizes = checked(self.graph.inputs, arrays)
         key = tuple(sorted(sizes.items()))
         if key not in self._programs:
             self._programs[key] = self.engine.prepare(self.simplified, sizes)
         outputs = self._run(self._programs[key], given)
         if self.check_finite and not bool(outputs.pop()):
-            raise self.replay(given)
+            raise replay(self.graph, given)[0]
         return self._shape_result(outputs)
 
     def _run(self, program: Any, given: list[Any]) -> list[Any]:
@@ -109,47 +109,51 @@ class Function:
             replace(updates)
         return outputs
 
-    def _checked(self, arrays: Sequence[Any]) -> tuple[list[Any], dict[str, int]]:
-        inputs = self.graph.inputs
-        names = [_label(value) for value in inputs]
-        if len(arrays) != len(inputs):
-            raise ArgumentError(f"this function takes {len(inputs)} arrays ({', '.join(names)}), got {len(arrays)}.")
-        sizes: dict[str, int] = {}
-        given = [_as_dtype(array, value, name) for array, value, name in zip(arrays, inputs, names, strict=True)]
-        for _ in range(2):  # a size bound by a later input may decide an earlier one
-            for array, value, name in zip(given, inputs, names, strict=True):
-                fits = len(array.shape) == value.ndim and all(
-                    solve(size, got, sizes) for size, got in zip(value.shape, array.shape, strict=True)
-                )
-                if not fits:
-                    bound = ", ".join(f"{k} = {v}" for k, v in sizes.items())
-                    raise ShapeError(
-                        f"input {name!r} takes {shape_text(value.shape)}, got shape {shape_text(array.shape)}"
-                        + (f" (with {bound})." if bound else ".")
-                    )
-        return given, sizes
 
-    def replay(self, arrays: Sequence[Any]) -> NonFiniteError:
-        """The step that went wrong, run again in the interpreter: the error that names its cause."""
-        for value, array in zip(self.graph.inputs, arrays, strict=True):
-            bad = _first_bad(np.asarray(array))
-            if bad is not None:
-                return NonFiniteError(f"input {_label(value)!r} is not finite at index {bad}: clean the data first.")
-        variables = self.graph.variables
-        with snapshot(variables) as buffers:
-            state = {v: np.array(b) for v, b in zip(variables, buffers, strict=True)}
-        for variable, array in state.items():
-            bad = _first_bad(array)
-            if bad is not None:
-                return NonFiniteError(f"variable {variable.name!r} is not finite at index {bad} before this step.")
-        given, sizes = self._checked(arrays)
-        try:
-            Interpreter(check=True).prepare(self.graph, sizes)(given, state)
-        except NonFiniteError as error:
-            return error
-        return NonFiniteError(
-            "the compiled step gave infinity or NaN, the interpreter does not: this is a fault of Millrace or of XLA."
-        )
+def checked(inputs: Sequence[Value], arrays: Sequence[Any]) -> tuple[list[Any], dict[str, int]]:
+    """Arguments in their inputs' dtypes, and the sizes of the named dimensions.
+
+    Raises ArgumentError, ShapeError or DTypeError that names the input.
+    """
+    names = [_label(value) for value in inputs]
+    if len(arrays) != len(inputs):
+        raise ArgumentError(f"this function takes {len(inputs)} arrays ({', '.join(names)}), got {len(arrays)}.")
+    sizes: dict[str, int] = {}
+    given = [_as_dtype(array, value, name) for array, value, name in zip(arrays, inputs, names, strict=True)]
+    for _ in range(2):  # a size bound by a later input may decide an earlier one
+        for array, value, name in zip(given, inputs, names, strict=True):
+            fits = len(array.shape) == value.ndim and all(
+                solve(size, got, sizes) for size, got in zip(value.shape, array.shape, strict=True)
+            )
+            if not fits:
+                bound = ", ".join(f"{k} = {v}" for k, v in sizes.items())
+                raise ShapeError(
+                    f"input {name!r} takes {shape_text(value.shape)}, got shape {shape_text(array.shape)}"
+                    + (f" (with {bound})." if bound else ".")
+                )
+    return given, sizes
+
+
+def replay(graph: Graph, arrays: Sequence[Any]) -> tuple[NonFiniteError, bool]:
+    """A call that went wrong, run again in the interpreter: the error that names its cause, and if it was found."""
+    for value, array in zip(graph.inputs, arrays, strict=True):
+        bad = _first_bad(np.asarray(array))
+        if bad is not None:
+            return NonFiniteError(f"input {_label(value)!r} is not finite at index {bad}: clean the data first."), True
+    variables = graph.variables
+    with snapshot(variables) as buffers:
+        state = {v: np.array(b) for v, b in zip(variables, buffers, strict=True)}
+    for variable, array in state.items():
+        bad = _first_bad(array)
+        if bad is not None:
+            return NonFiniteError(f"variable {variable.name!r} is not finite at index {bad} before this step."), True
+    given, sizes = checked(graph.inputs, arrays)
+    try:
+        Interpreter(check=True).prepare(graph, sizes)(given, state)
+    except NonFiniteError as error:
+        return error, True
+    text = "the compiled step gave infinity or NaN, the interpreter does not: a value overflowed only there."
+    return NonFiniteError(text), False
 
 
 def guard(graph: Graph) -> Graph:

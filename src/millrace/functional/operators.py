@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from millrace.functional import arithmetic, products, shaping
-from millrace.ir.core import Value
-from millrace.ir.state import Variable
+from millrace.ir.core import Operators
 
 
 def _swapped(function: Any) -> Any:
@@ -14,7 +13,7 @@ def _swapped(function: Any) -> Any:
 
 
 def install() -> None:
-    """Give Value and Variable Python's operators; called once, by the package."""
+    """Give values and variables Python's operators; called once, by the package."""
     table: dict[str, Any] = {
         "__neg__": arithmetic.negative, "__abs__": arithmetic.abs, "__invert__": arithmetic.logical_not,
         "__lt__": arithmetic.less, "__le__": arithmetic.less_equal, "__gt__": arithmetic.greater,
@@ -28,6 +27,5 @@ def install() -> None:
     }  # fmt: skip
     for name, function in both.items():
         table[f"__{name}__"], table[f"__r{name}__"] = function, _swapped(function)
-    for kind in (Value, Variable):
-        for name, function in table.items():
-            setattr(kind, name, function)
+    for name, function in table.items():
+        setattr(Operators, name, function)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from millrace.ir.errors import DimensionError
 
@@ -168,7 +168,7 @@ def solve(size: Size, value: int, sizes: dict[str, int]) -> bool:
     return True
 
 
-def product(shape: tuple[Size, ...]) -> Size:
+def product(shape: tuple[Size, ...]) -> Any:
     """The number of elements of a shape."""
     total: Size = 1
     for size in shape:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from millrace.ir.core import Op, Value
+from millrace.ir.core import Op, Operators, Value
 from millrace.ir.dims import same, shape_text
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
 from millrace.ir.types import TensorType
@@ -25,7 +25,7 @@ STATE_LOCK = threading.RLock()
 _leases: Counter[int] = Counter()  # id of a buffer -> how many snapshots hold it
 
 
-class Variable:
+class Variable(Operators):
     """Named mutable state with a fixed type: a weight, an optimizer slot, a counter.
 
     `initial` is an array (or number); `trainable` says whether optimizers update it. Behaves as a value
@@ -33,9 +33,6 @@ class Variable:
 
     Raises ArgumentError for an empty name, DTypeError for a dtype that Millrace lacks.
     """
-
-    __array_priority__ = 1000
-    __array_ufunc__ = None
 
     def __init__(self, initial: Any, name: str = "variable", trainable: bool = True, dtype: str | None = None):
         array = np.array(initial, dtype=dtype)  # a copy: the caller's array stays the caller's

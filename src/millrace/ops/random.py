@@ -60,7 +60,7 @@ class RandomBits(Primitive):
         return TensorType("uint32", self.shape)
 
     def _bits(self, xp: Any, state: Any) -> Any:
-        count = int(product(self.shape))  # type: ignore[arg-type]
+        count = int(product(self.shape))
         half = (count + 1) // 2
         key1 = xp.asarray(np.uint32(zlib.crc32(self.stream.encode())))
         block = xp.arange(half, dtype=np.uint32)

@@ -54,7 +54,8 @@ def steps_of(inputs: Sequence[Value], outputs: Sequence[Value]) -> list[Step]:
 def to_config(inputs: Sequence[Value], outputs: Sequence[Value], name: str) -> dict[str, Any]:
     """The model as JSON has it.  Raises ArgumentError for what cannot be saved."""
     numbers: dict[Value, int] = {}
-    saved_inputs, saved_steps = [], []
+    saved_inputs: list[dict[str, Any]] = []
+    saved_steps: list[dict[str, Any]] = []
     layers: dict[Layer, int] = {}
     for value in inputs:
         numbers[value] = len(numbers)

@@ -106,7 +106,7 @@ SHORT = {"accuracy": "acc", "val_accuracy": "val acc", "val_loss": "val loss"}
 
 def shown(logs: Logs) -> str:
     """The means that matter most, in a few columns."""
-    first = [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in logs]
+    first: list[str] = [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in logs]
     first += [name for name in logs if name not in first][: 4 - len(first)]
     return "  ".join(f"{SHORT.get(n, n)} {logs[n]:.{3 if 'acc' in n else 4}f}" for n in first)
 
@@ -158,12 +158,13 @@ class TensorBoard(Callback):
     """Every metric as an event file for TensorBoard, the epoch as the step."""
 
     def __init__(self, directory: str | Path) -> None:
-        self.directory, self.writer = Path(directory), None
+        self.directory = Path(directory)
+        self.writer: Any = None
 
     def on_train_begin(self, plan: dict[str, Any]) -> None:
         from tensorboardX import SummaryWriter
 
-        self.writer: Any = SummaryWriter(str(self.directory))
+        self.writer = SummaryWriter(str(self.directory))
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         for name, value in logs.items():

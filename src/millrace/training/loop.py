@@ -9,7 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from millrace.data.arrays import Arrays, epoch_order
+from millrace.ir.errors import MillraceError
 from millrace.training.callbacks import Callback, History, Logs
 from millrace.training.step import Steps
 
@@ -73,6 +76,7 @@ class Loop:
         logs: Logs = {}
         try:
             with interruptible() as asked:
+                self.steps.healthy.assign(np.bool_(True))
                 for callback in self.callbacks:
                     callback.on_train_begin(plan)
                 for epoch in range(initial_epoch, self.epochs):
@@ -119,11 +123,12 @@ class Loop:
         self.recent.clear()
         return self.steps.means.read()
 
-    def failure(self, epoch: int) -> Exception:
+    def failure(self, epoch: int) -> MillraceError:
         """The first of the recent batches whose step fails when it is run again, and why."""
+        step, error = 0, MillraceError("")
         for step, arrays in self.recent:
-            error = self.steps.explain_failure(arrays)
-            if "fault of Millrace" not in str(error):
+            error, found = self.steps.explain_failure(arrays)
+            if found:
                 break
         return type(error)(
             f"training stopped at step {step} of epoch {epoch + 1}: {error.args[0]}\n"

@@ -223,7 +223,8 @@ class Model(Layer):
         data = self._examples(x, y, ("x", "y"))
         validation = None
         if validation_data is not None:
-            validation = self._examples(*validation_data[:2], ("validation x", "validation y"))
+            x_held, y_held = validation_data
+            validation = self._examples(x_held, y_held, ("validation x", "validation y"))
         elif validation_split:
             held = int(data.count * validation_split)
             if not 0 < held < data.count:

@@ -68,7 +68,7 @@ class Optimizer:
         with layer_scope("optimizer"):
             step = mr.cast(self.iterations, "float32")
             rate = self.learning_rate.value if self.schedule is None else mr.as_value(self.schedule(step), "float32")
-            new: Updates = {self.iterations: self.iterations + np.int64(1)}
+            new: Updates = {self.iterations: mr.add(self.iterations, np.int64(1))}
             if self.schedule is not None:
                 new[self.learning_rate] = rate
             for variable, gradient in zip(variables, gradients, strict=True):

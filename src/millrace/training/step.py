@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from millrace import functional as mr
-from millrace.engines.function import Function, function
+from millrace.engines.function import Function, function, replay
 from millrace.ir.core import Value, layer_scope
+from millrace.ir.errors import NonFiniteError
 from millrace.ir.graph import Graph, rebuilt
 from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable
@@ -119,11 +120,9 @@ class Steps:
         """The state of training that is neither a weight nor the optimizer's."""
         return [self.means.sums, self.means.count]
 
-    def explain_failure(self, arrays: Sequence[Any]) -> Exception:
-        """Why the step on these arrays gave something that is not finite: the first node and its line."""
-        self.healthy.assign(np.bool_(True))
-        replay = Function(self.unguarded, self.train.engine, list, (), False)
-        return replay.replay(arrays)
+    def explain_failure(self, arrays: Sequence[Any]) -> tuple[NonFiniteError, bool]:
+        """Why the step on these arrays gave what is not finite, and whether the interpreter found it."""
+        return replay(self.unguarded, arrays)
 
 
 def predict_function(inputs: Sequence[Value], output: Value, engine: Any) -> Function:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from millrace.ir.core import Node, snake
@@ -63,7 +64,7 @@ def print_summary(model: Model) -> None:
     from rich.table import Table
 
     lines = rows(model)
-    straight = all(row.inputs == (before.name,) for before, row in zip(lines, lines[1:], strict=False))
+    straight = all(row.inputs == (before.name,) for before, row in pairwise(lines))
     table = Table(title=f"Model {model.name}", title_justify="left", pad_edge=False)
     for column in ("Layer", "Kind", "Output", *(() if straight else ("From",))):
         table.add_column(column, overflow="fold")

@@ -1,0 +1,108 @@
+"""The `millrace` command: its verbs, and how errors reach the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from millrace import __version__
+from millrace.ir.errors import MillraceError
+
+app = App(
+    name="millrace",
+    help="Deep learning whose whole training run is one graph that you can read.",
+    version=__version__,
+    help_format="plaintext",
+)
+
+
+@app.command
+def train(
+    model: str | None = None,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    engine: str | None = None,
+    seed: int | None = None,
+    out: Path = Path("runs"),
+    resume: Path | None = None,
+) -> None:
+    """Train a network and write a run directory with a report.
+
+    Parameters
+    ----------
+    model
+        What to train: digits, a convolutional network on 1,797 handwritten digits.
+    epochs
+        Passes over the training examples.
+    batch_size
+        Examples a step.
+    learning_rate
+        The size of a step.
+    engine
+        xla compiles; numpy interprets, needs no JAX, and is slower.
+    seed
+        Decides first weights, order and dropout: the same seed, the same run.
+    out
+        Where run directories are made.
+    resume
+        A run directory to go on with, to its planned epochs or to --epochs.
+    """
+    from millrace.cli.train import resume_run, start_run
+
+    if resume is not None:
+        resume_run(resume, model, epochs, engine, batch_size, learning_rate, seed)
+    else:
+        start_run(model or "digits", epochs, batch_size, learning_rate, engine, seed or 0, out)
+
+
+@app.command
+def predict(run: Path, images: Annotated[list[Path], Parameter(negative=())], *, engine: str | None = None) -> None:
+    """Say what picture files show.
+
+    Parameters
+    ----------
+    run
+        A run directory that `millrace train` made.
+    images
+        Picture files: PNG, JPEG, WebP ...
+    engine
+        xla or numpy.
+    """
+    from millrace.cli.predict import predict_images
+
+    predict_images(run, images, engine)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command: exit code 2 for what the user can mend, 130 for Ctrl-C, no traceback."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        fail(f"{str(error).strip()}\n  `millrace --help` lists the commands, `millrace COMMAND --help` its options.", 2)
+    except MillraceError as error:
+        fail(str(error), 2)
+    except KeyboardInterrupt as error:
+        fail(str(error) or "stopped.", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left: nothing to say
+    except Exception as error:
+        if os.environ.get("MILLRACE_DEBUG"):
+            raise
+        fail(
+            f"a fault of Millrace: {type(error).__name__}: {error}\n"
+            "  MILLRACE_DEBUG=1 shows where; please report it with that.",
+            1,
+        )
+
+
+def fail(message: str, code: int) -> None:
+    print(f"millrace: {message}", file=sys.stderr)
+    raise SystemExit(code)

