@@ -218,7 +218,7 @@ def operand_names(sample):
     """The names that the operation's formula gives its operands: those of `infer`, or x0, x1, ..."""
     import inspect
 
-    parameters = [p for p in inspect.signature(sample.op.formula).parameters.values()]
+    parameters = list(inspect.signature(sample.op.formula).parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         declared = getattr(sample.op, "operands", None)
         return declared or [f"x{n}" for n in range(len(sample.inputs))]

@@ -109,7 +109,7 @@ CASES = {
     "elu_at_zero": (lambda x: mr.elu(x, 1.5), ["Select", "Expm1"]),
     "silu": (mr.silu, ["Sigmoid", "Multiply"]),
     "gelu": (mr.gelu, ["Erf", "Multiply"]),
-    "clip": (lambda x: mr.clip(x, -1.2, 0.7), ["Maximum", "Minimum"]),
+    "clip": (lambda x: mr.clip(x, -1.2, 0.7), ["Less", "Greater", "Select"]),
     "add_broadcast": (mr.add, ["Add", "Broadcast"]),
     "subtract_broadcast": (mr.subtract, ["Subtract", "Broadcast"]),
     "multiply_broadcast": (mr.multiply, ["Multiply", "Broadcast"]),

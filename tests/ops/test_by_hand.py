@@ -358,6 +358,18 @@ def test_scatter_add_adds_up_what_meets_at_one_position():
     equal(rows, [[0, 3], [0, 7]])
 
 
+@pytest.mark.parametrize("engine", ["numpy", "xla"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_positions_of_a_narrow_dtype_reach_into_an_axis_that_is_longer_than_it_counts(dtype, engine):
+    x, positions = np.arange(300, dtype=np.float32), np.array([100, 127, 3], dtype)
+    inputs = [Placeholder(name, TensorType.of(a))() for name, a in (("x", x), ("positions", positions))]
+    taken = mr.take(*inputs)
+    outputs = [taken, *mr.gradients(mr.sum(taken), inputs[:1])]
+    got, counts = mr.function(inputs, outputs, engine=engine)(x, positions)
+    equal(got, [100, 127, 3])
+    equal(np.flatnonzero(counts), [3, 100, 127])
+
+
 @covers("Iota")
 def test_iota_counts_along_its_axis():
     equal(run(lambda: Iota((2, 3), 1)()), [[0, 1, 2], [0, 1, 2]], "int32")
@@ -390,6 +402,16 @@ def test_softmax_of_logarithms_gives_back_the_proportions():
     labels = np.array([0, 1])
     close(run(mr.softmax_cross_entropy, logits, labels), [math.log(4), math.log(2)])
     close(slope(mr.softmax_cross_entropy, logits, labels)[0], [[-0.75, 0.75], [0.5, -0.5]])
+
+
+def test_logsumexp_is_minus_infinity_only_where_every_term_is():
+    equal(run(lambda x: mr.logsumexp(x, 1), np.array([[-inf, -inf], [-inf, 2.0]])), [-inf, 2])
+
+
+def test_a_label_outside_costs_nothing_and_teaches_nothing():
+    logits, labels = np.array([[0.0, 1.0, 2.0]]), np.array([7])
+    equal(run(mr.softmax_cross_entropy, logits, labels), [0])
+    equal(slope(mr.softmax_cross_entropy, logits, labels)[0], [[0, 0, 0]])
 
 
 @covers("LocalResponseNormalization")
@@ -631,6 +653,13 @@ def largest_gap(sample, distribution):
     expected = np.array([distribution(v) for v in np.sort(sample).tolist()])
     steps = np.arange(len(sample) + 1) / len(sample)
     return max(np.abs(expected - steps[1:]).max(), np.abs(expected - steps[:-1]).max())
+
+
+@covers("RandomBits")
+def test_uniform_numbers_of_half_precision_lie_in_the_unit_interval():
+    u = draw(mr.random_uniform, dtype="float16").astype(np.float64)
+    assert u.min() >= 0 and u.max() < 1
+    assert abs(u.mean() - 1 / 2) < 5e-3
 
 
 @covers("RandomBits", "Multiply", "Add")

@@ -51,8 +51,8 @@ def resume_run(path: Path, name: str | None, epochs: int | None, engine: str | N
     config = run.config()
     if name not in (None, config["model"]) or any(value is not None for value in fixed):
         raise ArgumentError(
-            f"{path} goes on as it began ({config['model']}, seed {config['seed']}, batches of {config['batch_size']}): "
-            "with --resume only --epochs and --engine can be given."
+            f"{path} goes on as it began ({config['model']}, seed {config['seed']}, batches of "
+            f"{config['batch_size']}): with --resume only --epochs and --engine can be given."
         )
     if epochs is not None:
         config["epochs"] = positive(epochs, "--epochs")

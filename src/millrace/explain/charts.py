@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 460, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 36
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 36
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -54,12 +54,11 @@ def curves(title: str, series: Mapping[str, Sequence[float]], x: Sequence[float]
         parts.append(f'<polyline class="line line{number}" points="{points}"/>')
         for a, b in zip(x, line, strict=True):
             tip = f"{name}, epoch {a:g}: {label(round(b, 4))}"
-            parts.append(
-                f'<circle class="dot dot{number}" cx="{px(a):.1f}" cy="{py(b):.1f}" r="2.5"><title>{escape(tip)}</title></circle>'
-            )
-        y = TOP + 4 + 16 * number
-        parts.append(f'<line class="line line{number}" x1="{WIDTH - 118}" x2="{WIDTH - 98}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{WIDTH - 92}" y="{y + 4}">{escape(name)}</text>')
+            dot = f'<circle class="dot dot{number}" cx="{px(a):.1f}" cy="{py(b):.1f}" r="2.5">'
+            parts.append(f"{dot}<title>{escape(tip)}</title></circle>")
+        start = LEFT + 110 * number
+        parts.append(f'<line class="line line{number}" x1="{start}" x2="{start + 22}" y1="12" y2="12"/>')
+        parts.append(f'<text x="{start + 28}" y="16">{escape(name)}</text>')
     return "".join(parts) + "</svg>"
 
 

@@ -9,6 +9,7 @@ from millrace.training.model import Model
 from millrace.training.summary import Row, rows
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 210, 44, 28, 34, 10
+LABEL = 120  # room for a shape beside an arrow
 FAMILY = {
     "Input": "data", "Conv": "filter", "Dense": "dense", "Pooling": "pool", "Dropout": "noise",
     "Softmax": "shape", "Flatten": "shape", "Reshape": "shape", "Activation": "shape",
@@ -38,7 +39,7 @@ def draw(model: Model) -> str:
     for index, level in enumerate(depth):
         by_level.setdefault(level, []).append(index)
     widest = max(len(group) for group in by_level.values())
-    width = MARGIN * 2 + widest * (BOX_WIDTH + GAP_X) - GAP_X
+    width = MARGIN * 2 + widest * (BOX_WIDTH + GAP_X) - GAP_X + (LABEL if widest == 1 else 0)
     height = MARGIN * 2 + (max(depth) + 1) * (BOX_HEIGHT + GAP_Y) - GAP_Y + 24
     place: dict[int, tuple[float, float]] = {}
     for level, group in by_level.items():
@@ -83,9 +84,10 @@ def _arrow(source: tuple[float, float], target: tuple[float, float], label: str)
 def _box(place: tuple[float, float], row: Row) -> str:
     x, y = place
     parameters = f" · {row.parameters:,} parameters" if row.parameters else ""
+    size = f'width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="8"'
+    middle = f'x="{x + BOX_WIDTH / 2:.0f}" text-anchor="middle"'
     return (
-        f'<g><rect class="box {family(row.kind)}" x="{x:.0f}" y="{y:.0f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="8"/>'
-        f'<text class="name" x="{x + BOX_WIDTH / 2:.0f}" y="{y + 18:.0f}" text-anchor="middle">{escape(row.name)}</text>'
-        f'<text class="kind" x="{x + BOX_WIDTH / 2:.0f}" y="{y + 34:.0f}" text-anchor="middle">'
-        f"{escape(row.kind)}{parameters}</text></g>"
+        f'<g><rect class="box {family(row.kind)}" x="{x:.0f}" y="{y:.0f}" {size}/>'
+        f'<text class="name" y="{y + 18:.0f}" {middle}>{escape(row.name)}</text>'
+        f'<text class="kind" y="{y + 34:.0f}" {middle}>{escape(row.kind)}{parameters}</text></g>'
     )

@@ -21,6 +21,7 @@ from millrace.training.run import Run
 from millrace.training.summary import parameter_counts, rows
 
 SHOWN = 48  # pictures of mistakes, at most
+WINDOW, RISE = 3, 1.25  # overfitting: the mean validation loss of 3 epochs, a quarter above its lowest
 
 
 def picture(image: np.ndarray, scale: int = 8) -> str:
@@ -56,15 +57,16 @@ def mistakes(data: Dataset, probabilities: np.ndarray) -> list[dict[str, Any]]:
 def in_words(lines: Sequence[Mapping[str, float]], right: int, total: int) -> str:
     """What the curves say, in a sentence or two."""
     last = lines[-1]
-    text = (
-        f"After {len(lines)} epochs the network reads {right} of {total} held-out examples right ({right / total:.1%})."
-    )
-    if "val_loss" in last:
-        best = min(range(len(lines)), key=lambda i: lines[i]["val_loss"])
-        if last["val_loss"] > 1.15 * lines[best]["val_loss"] and last["loss"] < lines[best]["loss"]:
+    passes = "1 epoch" if len(lines) == 1 else f"{len(lines)} epochs"
+    text = f"After {passes} the network reads {right} of {total} held-out examples right ({right / total:.1%})."
+    validation = [line["val_loss"] for line in lines if "val_loss" in line]
+    if len(validation) >= WINDOW:
+        smooth = [sum(validation[i : i + WINDOW]) / WINDOW for i in range(len(validation) - WINDOW + 1)]
+        best = min(range(len(smooth)), key=smooth.__getitem__)
+        if smooth[-1] > RISE * smooth[best] and last["loss"] < lines[best]["loss"]:
             text += (
-                f" The validation loss was lowest after epoch {best + 1} ({lines[best]['val_loss']:.4f}) and rose to "
-                f"{last['val_loss']:.4f} while the training loss went on falling: from there it learned the training "
+                f" The validation loss was lowest around epoch {best + 1 + WINDOW // 2} ({smooth[best]:.4f}) and rose "
+                f"to {smooth[-1]:.4f} while the training loss went on falling: from there it learned the training "
                 "examples by heart (overfitting)."
             )
         else:

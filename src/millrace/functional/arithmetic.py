@@ -9,7 +9,7 @@ import numpy as np
 
 from millrace.functional.convert import Like, as_value, broadcast_shapes, broadcast_to, cast, together
 from millrace.ir.core import Op, Value
-from millrace.ops import compare, elementwise
+from millrace.ops import arithmetic, compare, elementwise
 
 
 def _float(x: Like) -> Value:
@@ -61,11 +61,11 @@ abs = _unary(elementwise.Abs, "abs", as_value)
 sign = _unary(elementwise.Sign, "sign", as_value)
 logical_not = _unary(compare.Not, "logical_not", as_value)
 
-add = _binary(elementwise.Add, "add")
-subtract = _binary(elementwise.Subtract, "subtract")
-multiply = _binary(elementwise.Multiply, "multiply")
-maximum = _binary(elementwise.Maximum, "maximum")
-minimum = _binary(elementwise.Minimum, "minimum")
+add = _binary(arithmetic.Add, "add")
+subtract = _binary(arithmetic.Subtract, "subtract")
+multiply = _binary(arithmetic.Multiply, "multiply")
+maximum = _binary(arithmetic.Maximum, "maximum")
+minimum = _binary(arithmetic.Minimum, "minimum")
 equal = _binary(compare.Equal, "equal")
 not_equal = _binary(compare.NotEqual, "not_equal")
 less = _binary(compare.Less, "less")
@@ -82,7 +82,7 @@ right_shift = _binary(compare.ShiftRight, "right_shift")
 def divide(x: Like, y: Like) -> Value:
     """The quotient x / y; whole numbers become float32 first.  Source: NumPy divide."""
     x, y = together(x, y)
-    return elementwise.Divide()(_float(x), _float(y))
+    return arithmetic.Divide()(_float(x), _float(y))
 
 
 def power(x: Like, y: Like) -> Value:
@@ -92,7 +92,7 @@ def power(x: Like, y: Like) -> Value:
     if isinstance(y, (int, float)) and y == 0.5:
         return sqrt(x)
     x, y = together(x, y)
-    return elementwise.Power()(_float(x), _float(y))
+    return arithmetic.Power()(_float(x), _float(y))
 
 
 def square(x: Like) -> Value:
@@ -107,9 +107,10 @@ def reciprocal(x: Like) -> Value:
 
 
 def clip(x: Like, low: Like = None, high: Like = None) -> Value:
-    """x kept between low and high; None leaves a side open.  Source: NumPy clip."""
-    x = x if low is None else maximum(x, low)
-    return as_value(x) if high is None else minimum(x, high)
+    """x kept between low and high, None for no bound; the gradient passes at the bounds.  Source: NumPy clip."""
+    x = as_value(x)
+    x = x if low is None else where(less(x, low), low, x)
+    return x if high is None else where(greater(x, high), high, x)
 
 
 def isnan(x: Like) -> Value:
@@ -141,7 +142,7 @@ def leaky_relu(x: Like, negative_slope: float = 0.2) -> Value:
 def elu(x: Like, alpha: float = 1.0) -> Value:
     """x where positive, else alpha * (exp(x) - 1).  Source: Keras elu."""
     x = _float(x)
-    return where(greater(x, 0.0), x, multiply(alpha, expm1(minimum(x, 0.0))))
+    return where(greater(x, 0.0), x, multiply(alpha, expm1(where(greater(x, 0.0), 0.0, x))))
 
 
 def silu(x: Like) -> Value:

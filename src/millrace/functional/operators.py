@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from millrace.functional import arithmetic, products, shaping
-from millrace.ir.core import Operators
+from millrace.ir.core import Operators, Value
+from millrace.ir.graph import Graph, topological
+from millrace.ir.leaves import Placeholder
+from millrace.ir.printing import formula
 
 
 def _swapped(function: Any) -> Any:
     return lambda self, other: function(other, self)
+
+
+def shown(value: Value) -> str:
+    """At the prompt: the value itself where nothing is open, else its type and its mathematics."""
+    is_open = any(isinstance(node.op, Placeholder) for node in topological([value]))
+    if is_open:
+        return f"<{value.type}: {formula(value)}>"
+    return repr(Graph([], [value]).evaluate([])[0])
 
 
 def install() -> None:
@@ -29,3 +40,5 @@ def install() -> None:
         table[f"__{name}__"], table[f"__r{name}__"] = function, _swapped(function)
     for name, function in table.items():
         setattr(Operators, name, function)
+    Value.__repr__ = shown  # type: ignore[method-assign,assignment]
+    Value.__str__ = formula  # type: ignore[method-assign,assignment]

@@ -42,14 +42,16 @@ def random_uniform(
     high: float = 1.0,
     dtype: str = "float32",
 ) -> Value:
-    """Uniform numbers from low up to, not including, high: 24 random bits each (53 for float64)."""
+    """Uniform numbers from low (included) to high, 24 random bits each; 53 for float64, 11 for float16."""
     if dtype == "float64":
         words = [random_bits(state, shape, f"{stream}/{part}") for part in ("high", "low")]
         upper = cast(right_shift(words[0], np.uint32(5)), dtype)
         lower = cast(right_shift(words[1], np.uint32(6)), dtype)
         unit = multiply(add(multiply(upper, 2.0**26), lower), 2.0**-53)
     else:
-        unit = multiply(cast(right_shift(random_bits(state, shape, stream), np.uint32(8)), dtype), 2.0**-24)
+        bits = 11 if dtype == "float16" else 24  # as many as the dtype holds exactly
+        words = right_shift(random_bits(state, shape, stream), np.uint32(32 - bits))
+        unit = multiply(cast(words, dtype), 2.0**-bits)
     if (low, high) == (0.0, 1.0):
         return unit
     return add(multiply(unit, high - low), low)

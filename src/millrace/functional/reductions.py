@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from millrace.functional.arithmetic import add, divide, exp, log, sqrt, square, stop_gradient, subtract
+from millrace.functional.arithmetic import add, divide, exp, isfinite, log, sqrt, square, stop_gradient, subtract, where
 from millrace.functional.convert import Like, as_value, cast, normal_axes, normal_axis
 from millrace.ir.core import Value
 from millrace.ops import reduce
@@ -88,6 +88,7 @@ def logsumexp(x: Like, axis: Axis = None, keepdims: bool = False) -> Value:
     x = _floats(x)
     axes = normal_axes(axis, x.ndim)
     largest = stop_gradient(max(x, axes, keepdims=True))
+    largest = where(isfinite(largest), largest, 0.0)  # all -inf: there is nothing to shift
     total = add(log(sum(exp(subtract(x, largest)), axes, keepdims=True)), largest)
     return total if keepdims else Reshape(tuple(s for a, s in enumerate(x.shape) if a not in axes))(total)
 

@@ -1,6 +1,7 @@
 """The vocabulary: one class an operation, one file a family. Importing this registers every operation."""
 
 from millrace.ops import (
+    arithmetic,
     compare,
     contract,
     convolution,
@@ -15,6 +16,7 @@ from millrace.ops import (
 )
 
 __all__ = [
+    "arithmetic",
     "compare",
     "contract",
     "convolution",

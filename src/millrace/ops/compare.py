@@ -12,7 +12,8 @@ from millrace.ir.errors import DTypeError
 from millrace.ir.formula import ATOM, COMPARISON, SUM, Formula, Term, at, indices, within
 from millrace.ir.rewrite import simplification
 from millrace.ir.types import DTYPES, TensorType, dtype_name
-from millrace.ops.elementwise import Binary, Elementwise
+from millrace.ops.arithmetic import Binary
+from millrace.ops.elementwise import Elementwise
 from millrace.ops.sampling import bad_types, is_constant, tensor, uniform
 
 

@@ -110,7 +110,7 @@ class ScatterAdd(Primitive):
     def lower(self, low: Any, x: Any, positions: Any, updates: Any) -> Any:
         jnp = low.jnp
         out = jnp.moveaxis(x, self.axis, 0)
-        clipped = jnp.clip(positions, 0, x.shape[self.axis] - 1)
+        clipped = jnp.clip(positions.astype(np.int64), 0, x.shape[self.axis] - 1)  # in a narrow dtype the bound wraps
         moved = jnp.moveaxis(updates, tuple(range(self.axis, self.axis + positions.ndim)), tuple(range(positions.ndim)))
         return jnp.moveaxis(out.at[clipped].add(moved), 0, self.axis)
 
@@ -204,7 +204,7 @@ class OneHot(Composite):
 
     def expand(self, mr: Any, x: Value) -> Value:
         shape = (*x.shape, self.depth)
-        positions = mr.iota(shape, x.ndim, dtype=x.dtype)
+        positions, x = mr.iota(shape, x.ndim, dtype="int64"), mr.cast(x, "int64")  # a narrow dtype would wrap
         return mr.cast(mr.equal(mr.broadcast_to(mr.expand_dims(x, x.ndim), shape), positions), self.dtype)
 
     def formula(self, x: TensorType) -> Formula:

@@ -170,7 +170,7 @@ class SoftmaxCrossEntropy(Composite):
     """How surprised softmax(logits) is by the true label, in nats: -log softmax(logits)[label].
 
     logits [..., classes], labels [...] whole numbers -> [...]. A label outside 0 ... classes-1 matches no
-    class and counts as log of the sum alone; training checks labels before they come here.
+    class and counts as 0, with no gradient; training checks labels before they come here.
     Source: Goodfellow et al., Deep Learning, 2016, section 6.2.2.3.
     """
 
@@ -192,7 +192,8 @@ class SoftmaxCrossEntropy(Composite):
 
     @staticmethod
     def chosen(mr: Any, logits: Value, labels: Value) -> Value:
-        positions = mr.iota(logits.shape, logits.ndim - 1, dtype=labels.dtype)
+        positions = mr.iota(logits.shape, logits.ndim - 1, dtype="int64")
+        labels = mr.cast(labels, "int64")  # a narrow dtype would wrap where there are many classes
         return mr.equal(mr.broadcast_to(mr.expand_dims(labels, -1), logits.shape), positions)
 
     def gradient(self, mr: Any, g: Value, out: Value, logits: Value, labels: Value) -> Any:

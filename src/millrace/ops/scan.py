@@ -16,8 +16,9 @@ from millrace.ir.graph import Graph, again, rebuilt, topological
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.text import Body
 from millrace.ir.types import TensorType
+from millrace.ops.arithmetic import Add, Multiply
 from millrace.ops.contract import Dot
-from millrace.ops.elementwise import Add, Multiply, Tanh
+from millrace.ops.elementwise import Tanh
 from millrace.ops.sampling import bad_types, tensor, uniform
 from millrace.ops.shape import Transpose
 

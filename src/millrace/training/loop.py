@@ -125,10 +125,12 @@ class Loop:
 
     def failure(self, epoch: int) -> MillraceError:
         """The first of the recent batches whose step fails when it is run again, and why."""
-        step, error = 0, MillraceError("")
-        for step, arrays in self.recent:
-            error, found = self.steps.explain_failure(arrays)
+        step, arrays = self.recent[-1]
+        error, _ = self.steps.explain_failure(arrays)
+        for earlier, given in self.recent:
+            cause, found = self.steps.explain_failure(given)
             if found:
+                step, error = earlier, cause
                 break
         return type(error)(
             f"training stopped at step {step} of epoch {epoch + 1}: {error.args[0]}\n"
