@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
 
-.PHONY: train test test-slow check format lint types parity lock clean
+.PHONY: docs train test test-slow check format lint types parity lock clean
 
 train: $(VENV)/.run  ## train a convolutional network on handwritten digits and write a report
 	$(BIN)/millrace train $(ARGS)
@@ -58,6 +58,9 @@ $(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml | $(BIN
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(PIP) -r requirements/dev.txt
 	@touch $@
+
+docs: $(VENV)/.dev  ## the reference of operations
+	$(BIN)/python -m millrace.explain.reference docs/ops.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
