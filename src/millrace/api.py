@@ -1,0 +1,16 @@
+"""Everything that `import millrace as mr` offers."""
+
+from millrace import layers
+from millrace.engines.function import Function, evaluate, function
+from millrace.engines.interpreter import Interpreter
+from millrace.functional import *  # noqa: F403
+from millrace.ir.core import Value
+from millrace.ir.dims import dim
+from millrace.ir.graph import Graph
+from millrace.ir.rewrite import rules as rewrites
+from millrace.ir.rewrite import simplify
+from millrace.ir.state import Variable
+from millrace.ir.text import parse
+from millrace.layers.initializers import set_seed
+from millrace.training import callbacks, losses, metrics, optimizers
+from millrace.training.model import Model, Sequential, load_model
