@@ -18,6 +18,7 @@ app = App(
     help="Deep learning whose whole training run is one graph that you can read.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # what Ctrl-C saved is said below
 )
 
 

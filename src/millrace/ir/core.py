@@ -65,6 +65,16 @@ def current_layer() -> str:
 
 
 @contextmanager
+def outside_layers() -> Iterator[None]:
+    """Nodes that are made inside belong to no layer, wherever they are made."""
+    token = _layer.set("")
+    try:
+        yield
+    finally:
+        _layer.reset(token)
+
+
+@contextmanager
 def made_by(node: Node) -> Iterator[None]:
     """Nodes that are made inside were caused by `node`: they keep its layer and the user's line."""
     layer, location = _layer.set(node.layer), _location.set(node.location)

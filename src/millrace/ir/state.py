@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from millrace.ir.core import Op, Operators, Value
+from millrace.ir.core import Op, Operators, Value, outside_layers
 from millrace.ir.dims import same, shape_text
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
 from millrace.ir.types import TensorType
@@ -49,7 +49,8 @@ class Variable(Operators):
     def value(self) -> Value:
         """The one value that stands for what a function reads before it writes."""
         if self._value is None:
-            self._value = Read(self)()
+            with outside_layers():  # several layers may share it
+                self._value = Read(self)()
         return self._value
 
     @property

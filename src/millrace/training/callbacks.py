@@ -95,6 +95,7 @@ class Progress(Callback):
         total = str(self.plan["epochs"])
         line = f"{epoch + 1:>{len(total)}}/{total}  {shown(logs)}  {rate:,.0f} {self.unit}/s"
         self.console.print(line, markup=False, soft_wrap=True)
+        self.console.file.flush()  # also into a pipe: somebody may be watching
 
     def on_finish(self) -> None:
         if getattr(self, "bar", None) is not None:

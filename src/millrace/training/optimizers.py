@@ -40,7 +40,7 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         Optimizer.known[cls.__name__.lower()] = cls
 
-    def __init__(self, learning_rate: float | Callable[[Value], Any], weight_decay: float | None = None):
+    def __init__(self, learning_rate: float | Callable[[Value], Any] = 0.01, weight_decay: float | None = None):
         self.schedule = learning_rate if callable(learning_rate) else None
         first = 0.0 if self.schedule else number(learning_rate, "learning_rate", 0)
         self.weight_decay = number(weight_decay or 0.0, "weight_decay", 0)

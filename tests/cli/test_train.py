@@ -1,0 +1,314 @@
+"""The main job, run as its user runs it: a process of its own, its output, its files."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import millrace as mr
+from millrace.data.datasets import digits
+from millrace.ir.text import parse, text
+
+MILLRACE = [sys.executable, "-c", "from millrace.cli.main import main; main()"]
+
+
+def millrace(*arguments, cwd, check=True, **environment):
+    ran = subprocess.run(
+        [*MILLRACE, *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+        env={**os.environ, "COLUMNS": "80", **environment}, timeout=300,
+    )  # fmt: skip
+    if check:
+        assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+    return ran
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A directory with one whole run of the main job, and what it printed."""
+    directory = tmp_path_factory.mktemp("main")
+    (directory / "printed.txt").write_text(millrace("train", cwd=directory).stdout)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    return place / "runs" / "digits-1"
+
+
+def metrics(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def arrays(path):
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def test_it_reaches_98_percent_of_a_held_out_fifth(run):
+    assert metrics(run)[-1]["val_accuracy"] >= 0.98
+    data = digits(0)
+    assert len(data.x_validation) == 1797 // 5
+    model = mr.load_model(run / "weights.safetensors")
+    right = model.predict(data.x_validation).argmax(axis=1) == data.y_validation
+    assert right.mean() == pytest.approx(metrics(run)[-1]["val_accuracy"], abs=1e-6)
+
+
+def test_it_prints_the_layers_a_line_an_epoch_and_where_the_report_is(place):
+    printed = (place / "printed.txt").read_text()
+    assert "[batch, 8, 8, 32]" in printed and "151,306 parameters" in printed
+    assert re.search(r"30/30  loss 0\.\d+  acc \d\.\d+  val loss 0\.\d+  val acc \d\.\d+  [\d,]+ images/s", printed)
+    assert "runs/digits-1/report.html" in printed
+    assert max(len(line) for line in printed.splitlines()) <= 80
+
+
+def test_the_run_directory_holds_what_it_should(run):
+    config = json.loads((run / "config.json").read_text())
+    assert config["model"] == "digits" and config["engine"] == "xla" and config["epochs"] == 30
+    assert len(metrics(run)) == 30 and {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(metrics(run)[0])
+    assert "conv1/kernel" in arrays(run / "weights.safetensors")
+    assert list((run / "tensorboard").glob("events.out.tfevents.*"))
+    for name in ("graph.txt", "training.txt"):
+        written = (run / name).read_text()
+        assert text(parse(written)) == written
+
+
+def test_the_events_can_be_read_back(run):
+    (file,) = (run / "tensorboard").glob("events.out.tfevents.*")
+    assert b"accuracy/validation" in file.read_bytes() and b"loss/training" in file.read_bytes()
+
+
+def test_the_report_needs_no_other_file_and_shows_everything(run):
+    html = (run / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", html) and "http" not in html.replace("http-equiv", "")
+    for heading in ("How it learned", "What it takes for what", "What it got wrong", "Its layers", "The network"):
+        assert heading in html
+    assert html.count("<polyline") == 4
+    assert "conv1" in html and "[batch, 8, 8, 32]" in html and "18,496" in html
+    cells = [int(n) for n in re.findall(r"<td style=[^>]*>(\d+)</td>", html)]
+    assert sum(cells) == 359
+    wrong = round((1 - metrics(run)[-1]["val_accuracy"]) * 359)
+    assert html.count("data:image/png;base64,") == wrong
+
+
+def saved(digit, path, size, paper):
+    """A digit as a person would send it: larger, perhaps dark on light, with a margin."""
+    grey = Image.fromarray((255 * digit[..., 0]).astype(np.uint8)).resize((size, size), Image.Resampling.NEAREST)
+    page = Image.new("L", (size * 2, size * 2), 0)
+    page.paste(grey, (size // 2, size // 3))
+    page = page.point(lambda v: 255 - v) if paper == "light" else page
+    page.convert("RGB").save(path)
+
+
+def test_predict_reads_image_files(run, place):
+    data = digits(0)
+    model = mr.load_model(run / "weights.safetensors")
+    sure = np.flatnonzero(model.predict(data.x_validation).max(axis=1) > 0.999)[:12]
+    files = []
+    for n, i in enumerate(sure):
+        files.append(place / f"digit{n}.{'png' if n % 2 else 'jpg'}")
+        saved(data.x_validation[i], files[-1], 64, "light" if n % 3 else "dark")
+    printed = millrace("predict", run, *files, cwd=place).stdout
+    answers = re.findall(r"│\s+(\d) │\s+\d+\.\d% │", printed)
+    assert len(answers) == 12
+    assert np.mean([int(a) == data.y_validation[i] for a, i in zip(answers, sure, strict=True)]) >= 0.9
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_predict_says_which_file_it_cannot_read_and_reads_the_others(run, place):
+    good, bad = place / "good.png", place / "bad.png"
+    saved(digits(0).x_validation[0], good, 32, "light")
+    bad.write_bytes(good.read_bytes()[:40])
+    ran = millrace("predict", run, good, bad, place / "none.png", cwd=place, check=False)
+    assert ran.returncode == 2
+    assert "good.png" in ran.stdout
+    assert "bad.png cannot be read as a picture" in ran.stderr and "none.png does not exist" in ran.stderr
+
+
+def test_the_interpreter_trains_the_same_network(place, tmp_path):
+    data = digits(0)
+    losses, accuracy = {}, {}
+    for engine in ("xla", "numpy"):
+        from millrace.models.digits import network
+
+        mr.set_seed(0)
+        model = network()
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], engine=engine)
+        history = model.fit(
+            data.x_train, data.y_train, batch_size=64, epochs=4, verbose=0, seed=0,
+            validation_data=(data.x_validation, data.y_validation),
+        )  # fmt: skip
+        losses[engine], accuracy[engine] = history.batch_losses, history.history["val_accuracy"][-1]
+    np.testing.assert_allclose(losses["numpy"][:20], losses["xla"][:20], atol=1e-4, rtol=1e-4)
+    assert accuracy["numpy"] == pytest.approx(accuracy["xla"], abs=0.01)
+
+
+def test_train_with_the_interpreter_from_the_command_line(tmp_path):
+    ran = millrace("train", "--engine", "numpy", "--epochs", 1, cwd=tmp_path)
+    assert "Engine numpy" in ran.stdout
+    assert (tmp_path / "runs" / "digits-1" / "report.html").is_file()
+
+
+def test_a_resumed_run_computes_the_bits_of_one_that_was_never_stopped(tmp_path):
+    millrace("train", "--epochs", 4, "--out", "whole", cwd=tmp_path)
+    millrace("train", "--epochs", 2, "--out", "parts", cwd=tmp_path)
+    ran = millrace("train", "--resume", "parts/digits-1", "--epochs", 4, cwd=tmp_path)
+    assert "Going on with parts/digits-1 at epoch 3" in ran.stdout
+    whole, parts = (arrays(tmp_path / p / "digits-1" / "weights.safetensors") for p in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+    kept = [{k: v for k, v in line.items() if k != "seconds"} for line in metrics(tmp_path / "parts" / "digits-1")]
+    assert kept == [{k: v for k, v in m.items() if k != "seconds"} for m in metrics(tmp_path / "whole" / "digits-1")]
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    process = subprocess.Popen(
+        [*MILLRACE, "train", "--epochs", "400"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.strip().startswith("3/400"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "everything is saved" in error and "millrace train --resume runs/digits-1" in error
+    assert "Traceback" not in error + rest
+    done = len(metrics(tmp_path / "runs" / "digits-1"))
+    ran = millrace("train", "--resume", "runs/digits-1", "--epochs", done + 1, cwd=tmp_path)
+    assert f"at epoch {done + 1}, step " in ran.stdout
+    assert [m["epoch"] for m in metrics(tmp_path / "runs" / "digits-1")] == list(range(1, done + 2))
+
+    millrace("train", "--epochs", done + 1, "--out", "whole", cwd=tmp_path)
+    a = arrays(tmp_path / "whole" / "digits-1" / "weights.safetensors")
+    b = arrays(tmp_path / "runs" / "digits-1" / "weights.safetensors")
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+BAD = [
+    (["train", "digit"], "Did you mean 'digits'"),
+    (["train", "--engine", "tpu"], "Known: numpy, xla"),
+    (["train", "--epochs", "0"], "--epochs must be at least 1"),
+    (["train", "--epochs", "many"], "many"),
+    (["train", "--batch-size", "-3"], "--batch-size"),
+    (["train", "--learning-rate", "-1"], "learning_rate"),
+    (["train", "--seed", "-1"], "seed"),
+    (["train", "--resume", "nowhere"], "nowhere does not exist"),
+    (["train", "--out", "file"], "cannot make the run directory"),
+    (["trian"], "train"),
+    (["predict", "nowhere", "x.png"], "nowhere does not exist"),
+    (["predict", "file", "x.png"], "file is a file"),
+    (["predict", "empty", "x.png"], "config.json is missing"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda x: " ".join(x) if isinstance(x, list) else None)
+def test_bad_input_gets_a_message_and_exit_code_2(arguments, message, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    ran = millrace(*arguments, cwd=tmp_path, check=False)
+    assert ran.returncode == 2, ran.stderr
+    assert message in ran.stderr
+    assert ran.stderr.startswith("millrace: ")
+    assert not (tmp_path / "runs").exists()
+
+
+def broken(run, tmp_path, damage):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    damage(copy)
+    return copy
+
+
+def cut(copy):
+    file = copy / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+def flip(copy):
+    file = copy / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+
+
+def rename_layer(copy):
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    file = copy / "weights.safetensors"
+    with safe_open(file, framework="numpy") as opened:
+        about = json.loads(opened.metadata()["millrace"])
+    about["architecture"]["steps"][0]["class_name"] = "Conv4D"
+    save_file(arrays(file), file, metadata={"millrace": json.dumps(about)})
+
+
+DAMAGE = [
+    (lambda copy: (copy / "config.json").unlink(), "config.json is missing"),
+    (lambda copy: (copy / "config.json").write_text("{"), "config.json is damaged"),
+    (lambda copy: (copy / "weights.safetensors").unlink(), "weights.safetensors is missing"),
+    (cut, "is damaged"),
+    (flip, "checksum"),
+    (rename_layer, "Conv4D"),
+]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), DAMAGE, ids=["no config", "half config", "no weights", "cut", "flipped", "layer"]
+)
+def test_a_damaged_run_directory_gets_a_message(run, tmp_path, damage, message):
+    copy = broken(run, tmp_path, damage)
+    picture = tmp_path / "x.png"
+    saved(digits(0).x_validation[0], picture, 32, "light")
+    ran = millrace("predict", copy, picture, cwd=tmp_path, check=False)
+    assert ran.returncode == 2 and message in ran.stderr
+
+
+def test_a_full_disk_while_saving_keeps_the_earlier_checkpoint(tmp_path):
+    """The second checkpoint meets a file-size limit of the operating system, as a full disk would."""
+    program = """
+import resource, sys
+from pathlib import Path
+from millrace.training import checkpoint
+write, count = checkpoint.write_whole, [0]
+def limited(path, content):
+    if path.name == "weights.safetensors":
+        count[0] += 1
+        if count[0] == 2:
+            import signal
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    write(path, content)
+checkpoint.write_whole = limited
+from millrace.cli.main import main
+main(["train", "--epochs", "3"])
+"""
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 2 and "Traceback" not in ran.stderr
+    assert "cannot write runs/digits-1/weights.safetensors" in ran.stderr and "is untouched" in ran.stderr
+    run = tmp_path / "runs" / "digits-1"
+    assert not list(run.glob(".*partial"))
+    assert mr.load_model(run / "weights.safetensors").progress["epoch"] == 1
+
+
+def test_help_comes_fast_and_without_jax():
+    program = (
+        "import sys; from millrace.cli.main import main\ntry: main(['--help'])\nfinally: print('jax' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "train" in ran.stdout and ran.stdout.strip().endswith("False")
+
+
+def test_the_wheel_carries_the_report_template():
+    assert (Path(mr.__file__).parent / "explain" / "report.html.j2").is_file()

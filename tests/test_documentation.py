@@ -1,0 +1,67 @@
+"""What the documents show is what happens."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+import millrace as mr
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(name, language="python"):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.S)
+
+
+def test_the_page_of_use_runs_as_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    scope = {
+        "x_train": rng.random((96, 28, 28, 1)).astype(np.float32), "y_train": rng.integers(0, 10, 96),
+        "x_test": rng.random((32, 28, 28, 1)).astype(np.float32), "y_test": rng.integers(0, 10, 32),
+    }  # fmt: skip
+    for block in blocks("README.md"):
+        exec(compile(block, "README.md", "exec"), scope)
+    printed = capsys.readouterr().out
+    first = blocks("README.md")[0]
+    shown = [line[2:] for line in first.splitlines() if line.startswith("# ")]
+    assert "\n".join(shown) in printed
+    assert scope["model"].predict(scope["x_test"][:3]).shape == (3, 10)
+    assert scope["Scale"]()(mr.Input((4,))).shape[1] == 4
+
+
+def test_the_examples_of_how_to_add_things_work():
+    from millrace.ir.core import OPS
+    from millrace.ops.elementwise import Unary
+    from millrace.training.optimizers import Optimizer, optimizer
+
+    operation, learner = blocks("ARCHITECTURE.md")
+    scope = {"Unary": Unary, "Optimizer": Optimizer, "mr": mr}
+    exec("from dataclasses import dataclass\n" + operation + learner, scope)
+    try:
+        x = mr.Input((), name="x")
+        (slope,) = mr.gradients(mr.sum(scope["Cube"]()(x)), [x])
+        assert mr.function([x], slope)(np.float32([2.0]))[0] == 12.0
+        assert isinstance(optimizer("signsgd"), scope["SignSGD"])
+    finally:
+        del OPS["Cube"], Optimizer.known["signsgd"]
+
+
+def test_the_reference_of_operations_is_up_to_date():
+    from millrace.explain.reference import reference
+
+    assert (ROOT / "docs" / "ops.md").read_text() == reference(), "run `make docs`"
+
+
+def test_every_link_in_the_documents_leads_somewhere():
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_public_functions_say_what_they_do():
+    for name in dir(mr):
+        thing = getattr(mr, name)
+        if not name.startswith("_") and callable(thing) and getattr(thing, "__module__", "").startswith("millrace"):
+            assert (thing.__doc__ or "").strip(), f"mr.{name} has no docstring"
