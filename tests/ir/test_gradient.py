@@ -269,3 +269,15 @@ def test_the_second_derivative_through_a_scan():
     (second,) = mr.gradients(first, [w])
     assert mr.evaluate(first) == pytest.approx(4 * 0.5**3)
     assert mr.evaluate(second) == pytest.approx(12 * 0.5**2)
+
+
+def test_a_concatenation_along_a_named_axis_has_a_gradient():
+    x = mr.Input((2,), name="x", dtype="float64")
+    (dx,) = mr.gradients(mr.sum(mr.square(mr.concatenate([x, x * 2.0], axis=0))), [x])
+    np.testing.assert_allclose(mr.function([x], dx, engine="numpy")([[1, 2], [3, 4]]), [[10, 20], [30, 40]])
+
+
+def test_a_mean_over_the_named_batch_divides_by_its_size():
+    x = mr.Input((2,), name="x", dtype="float64")
+    (dx,) = mr.gradients(mr.mean(x), [x])
+    np.testing.assert_allclose(mr.function([x], dx, engine="numpy")(np.ones((5, 2))), np.full((5, 2), 0.1))

@@ -1,5 +1,6 @@
 """Graphs: their rules, their copies, and messages that point at the user's own line."""
 
+import os
 import subprocess
 import sys
 
@@ -210,7 +211,7 @@ def test_a_value_knows_the_line_that_made_it():
 
 
 def test_a_line_of_a_helper_module_of_another_name_is_the_users_line():
-    theirs = location.PACKAGE + "_plugin/train.py"
+    theirs = location.PACKAGE.rstrip(os.sep) + "_plugin/train.py"
     scope = {"mr": mr, "x": vector()}
     exec(compile("y = mr.tanh(x)", theirs, "exec"), scope)
     assert scope["y"].node.location.file == theirs
@@ -271,8 +272,7 @@ def test_gradient_nodes_keep_the_line_and_the_layer_of_what_caused_them():
 
 def test_a_value_has_no_truth_value():
     with pytest.raises(ArgumentError, match=r"mr\.where"):
-        if vector() > 0:
-            pass
+        bool(vector() > 0)
 
 
 def test_a_variable_has_no_truth_value_either():

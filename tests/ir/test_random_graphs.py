@@ -89,7 +89,11 @@ class Builder:
 
     def running_sum(self):
         v = self.value(1, 2, 3)
-        return None if v is None else mr.cumsum(v, axis=self.draw(st.integers(0, v.ndim - 1)), reverse=self.draw(st.booleans()))
+        return (
+            None
+            if v is None
+            else mr.cumsum(v, axis=self.draw(st.integers(0, v.ndim - 1)), reverse=self.draw(st.booleans()))
+        )
 
     def reshape(self):
         v = self.value()
@@ -142,7 +146,11 @@ class Builder:
 
     def softmax(self):
         v = self.value(1, 2, 3)
-        return None if v is None else self.pick([mr.softmax, mr.log_softmax])(v, axis=self.draw(st.integers(0, v.ndim - 1)))
+        return (
+            None
+            if v is None
+            else self.pick([mr.softmax, mr.log_softmax])(v, axis=self.draw(st.integers(0, v.ndim - 1)))
+        )
 
     def scan(self):
         v = self.value(1, 2)
@@ -198,7 +206,7 @@ def close(a, b, tolerance):
     np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-@examples(30)
+@examples(40)
 @given(built())
 def test_the_engines_agree(made):
     builder, arrays = made
@@ -209,7 +217,7 @@ def test_the_engines_agree(made):
         close(a, b, 2e-5)
 
 
-@examples(15)
+@examples(25)
 @given(built(dtype="float64", smooth=True, steps=8))
 def test_the_engines_agree_on_gradients(made):
     builder, arrays = made
@@ -234,9 +242,7 @@ def test_rewrites_change_nothing_but_rounding(made):
 
 
 def slope(f, arrays, directions, step):
-    ahead, behind = (
-        f([x + sign * step * d for x, d in zip(arrays, directions, strict=True)])[0] for sign in (1, -1)
-    )
+    ahead, behind = (f([x + sign * step * d for x, d in zip(arrays, directions, strict=True)])[0] for sign in (1, -1))
     return (ahead - behind) / (2 * step)
 
 
@@ -248,15 +254,13 @@ def test_the_gradient_is_that_of_finite_differences(made):
     rng = np.random.default_rng(5)
     directions = [rng.standard_normal(x.shape) for x in arrays]
     given_ = mr.gradients(loss, builder.inputs, unconnected="zero")
-    got = sum(
-        (g * d).sum() for g, d in zip(Graph(builder.inputs, given_).evaluate(arrays), directions, strict=True)
-    )
+    got = sum((g * d).sum() for g, d in zip(Graph(builder.inputs, given_).evaluate(arrays), directions, strict=True))
     f = Graph(builder.inputs, [loss]).evaluate
     expected = (4 * slope(f, arrays, directions, 1e-4) - slope(f, arrays, directions, 2e-4)) / 3
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-8)
 
 
-@examples(20)
+@examples(40)
 @given(built(dtype="float64", smooth=True, steps=6))
 def test_the_gradient_of_the_gradient_is_that_of_finite_differences(made):
     builder, arrays = made
@@ -265,9 +269,7 @@ def test_the_gradient_of_the_gradient_is_that_of_finite_differences(made):
     first = mr.gradients(builder.loss(), builder.inputs, unconnected="zero")
     bend = sum((mr.sum(g * mr.constant(d)) for g, d in zip(first, directions, strict=True)), mr.constant(np.float64(0)))
     second = mr.gradients(bend, builder.inputs, unconnected="zero")
-    got = sum(
-        (g * d).sum() for g, d in zip(Graph(builder.inputs, second).evaluate(arrays), directions, strict=True)
-    )
+    got = sum((g * d).sum() for g, d in zip(Graph(builder.inputs, second).evaluate(arrays), directions, strict=True))
     f = Graph(builder.inputs, [bend]).evaluate
     expected = (4 * slope(f, arrays, directions, 1e-4) - slope(f, arrays, directions, 2e-4)) / 3
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)

@@ -210,13 +210,13 @@ def test_the_forward_pass_of_a_recurrent_network_runs_once(engine):
 
 
 def test_without_the_rule_the_forward_pass_runs_twice():
-    xs, loss, hidden, gradient = recurrent_step()
+    xs, loss, _, gradient = recurrent_step()
     assert dots(mr.function([xs], [loss, gradient], engine="numpy", rewrites_off=["shared-forward"])) == (1, 3)
     assert dots(mr.function([xs], [loss, gradient], engine="numpy")) == (1, 2)
 
 
 def test_two_gradients_of_one_scan_share_its_forward_pass():
-    xs, loss, hidden, gradient = recurrent_step()
+    xs, loss, _, gradient = recurrent_step()
     (dxs,) = mr.gradients(loss, [xs])
     step = mr.function([xs], [loss, gradient, dxs], engine="numpy")
     assert dots(step)[0] == 1 and sum(n.op.name == "Scan" for n in step.simplified.nodes) <= 3

@@ -179,11 +179,12 @@ class CompiledProgram:
         with jax.enable_x64(True):
             donated = [_own(state[variable]) for variable in self.donated]
             shared = [state[variable] for variable in self.shared]
-            outputs, updates = self.compiled(donated, shared, *arrays)
+            # XLA reads a NumPy array's own memory, and later: a copy stays as it was when the caller writes on
+            private = [np.array(x) if isinstance(x, np.ndarray) else x for x in arrays]
+            outputs, updates = self.compiled(donated, shared, *private)
         return outputs, dict(zip(self.graph.updates, updates, strict=True))
 
-    def accept(self, buffer: Any) -> Any:
-        return buffer
+    donates = True
 
 
 def _own(buffer: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -11,12 +10,13 @@ import numpy as np
 
 from millrace.engines.interpreter import Interpreter
 from millrace.ir.core import Value, functional
-from millrace.ir.dims import shape_text, solve
-from millrace.ir.errors import ArgumentError, DTypeError, NonFiniteError, ShapeError, one_of
+from millrace.ir.dims import Dim, shape_text, solve
+from millrace.ir.errors import ArgumentError, DimensionError, NonFiniteError, ShapeError, one_of
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.rewrite import simplify
-from millrace.ir.state import STATE_LOCK, Variable, buffers_of, replace, snapshot
+from millrace.ir.state import STATE_LOCK, STEP_LOCK, Variable, buffers_of, replace, snapshot
+from millrace.ir.types import as_dtype
 
 ENGINES = ("xla", "numpy")
 _started: dict[str, Any] = {}
@@ -32,29 +32,29 @@ def engine_named(engine: Any = None) -> Any:
     if engine not in (None, *ENGINES):
         raise one_of("engine", engine, ENGINES)
     if engine is None:
-        engine = "xla"
-        if importlib.util.find_spec("jax") is None:
-            engine = "numpy"
-            if "numpy" not in _started:
-                warnings.warn(
-                    "JAX is not installed: Millrace runs in its NumPy interpreter, with the same results and many "
-                    "times slower. `pip install jax` brings the compiler.",
-                    stacklevel=3,
-                )
+        engine = "default"
     if engine not in _started:
-        _started[engine] = Interpreter() if engine == "numpy" else _compiler()
+        _started[engine] = Interpreter() if engine == "numpy" else _compiler(fall_back=engine == "default")
     return _started[engine]
 
 
-def _compiler() -> Any:
+def _compiler(fall_back: bool) -> Any:
     try:
         from millrace.engines.compiler import Compiler  # JAX takes a second: only who compiles pays
-    except ImportError as error:
-        raise ArgumentError(
-            f"the XLA engine needs JAX, which cannot be imported ({error}). "
-            "Install it with `pip install jax`, or pass engine='numpy'."
-        ) from None
-    return Compiler()
+
+        return engine_named("xla") if fall_back else Compiler()
+    except (ImportError, RuntimeError, AttributeError) as error:  # absent, half installed, or of clashing versions
+        if not fall_back:
+            raise ArgumentError(
+                f"the XLA engine needs JAX, which cannot be imported ({error}). "
+                "Install it with `pip install jax`, or pass engine='numpy'."
+            ) from None
+        warnings.warn(
+            f"JAX cannot be imported ({error}): Millrace runs in its NumPy interpreter, with the same results and "
+            "many times slower. `pip install jax` brings the compiler.",
+            stacklevel=4,
+        )
+        return engine_named("numpy")
 
 
 class Function:
@@ -74,6 +74,7 @@ class Function:
         self.graph, self.engine, self._shape_result, self.check_finite = graph, engine, shape_result, check
         guarded = guard(graph) if check else graph
         self.simplified = guarded if engine.observes else simplify(guarded, off)
+        self.names = dimension_names(guarded)
         self._programs: dict[tuple[tuple[str, int], ...], Any] = {}
 
     @property
@@ -90,6 +91,11 @@ class Function:
         Raises ShapeError or DTypeError for an argument that does not fit its input.
         """
         given, sizes = checked(self.graph.inputs, arrays)
+        unknown = sorted(self.names - set(sizes))
+        if unknown:
+            raise DimensionError(
+                f"no argument says how large {', '.join(unknown)} is: give the function an input of that size."
+            )
         key = tuple(sorted(sizes.items()))
         if key not in self._programs:
             self._programs[key] = self.engine.prepare(self.simplified, sizes)
@@ -103,10 +109,16 @@ class Function:
         if not self.simplified.updates:
             with snapshot(variables) as buffers:
                 return program(given, dict(zip(variables, buffers, strict=True)))[0]
-        with STATE_LOCK:
-            state = dict(zip(variables, buffers_of(variables), strict=True))
-            outputs, updates = program(given, state)
-            replace(updates)
+        with STEP_LOCK:  # of several functions that write, one after another
+            if not program.donates:
+                with snapshot(variables) as buffers:
+                    outputs, updates = program(given, dict(zip(variables, buffers, strict=True)))
+                replace(updates)
+                return outputs
+            with STATE_LOCK:  # through dispatch: nobody may read a buffer that is being given away
+                state = dict(zip(variables, buffers_of(variables), strict=True))
+                outputs, updates = program(given, state)
+                replace(updates)
         return outputs
 
 
@@ -119,8 +131,10 @@ def checked(inputs: Sequence[Value], arrays: Sequence[Any]) -> tuple[list[Any], 
     if len(arrays) != len(inputs):
         raise ArgumentError(f"this function takes {len(inputs)} arrays ({', '.join(names)}), got {len(arrays)}.")
     sizes: dict[str, int] = {}
-    given = [_as_dtype(array, value, name) for array, value, name in zip(arrays, inputs, names, strict=True)]
-    for _ in range(2):  # a size bound by a later input may decide an earlier one
+    given = [_argument(array, value, name) for array, value, name in zip(arrays, inputs, names, strict=True)]
+    before = -1
+    while len(sizes) != before:  # a size bound by a later input may decide an earlier one
+        before = len(sizes)
         for array, value, name in zip(given, inputs, names, strict=True):
             fits = len(array.shape) == value.ndim and all(
                 solve(size, got, sizes) for size, got in zip(value.shape, array.shape, strict=True)
@@ -156,11 +170,25 @@ def replay(graph: Graph, arrays: Sequence[Any]) -> tuple[NonFiniteError, bool]:
     return NonFiniteError(text), False
 
 
+def dimension_names(graph: Graph) -> frozenset[str]:
+    """Every name of a dimension that running the graph needs to know."""
+    names: set[str] = set()
+    for node in graph.nodes:
+        for value in node.outputs:
+            for size in value.shape:
+                names |= size.names if isinstance(size, Dim) else set()
+        for attribute in vars(node.op).values():
+            for size in attribute if isinstance(attribute, tuple) else (attribute,):
+                names |= size.names if isinstance(size, Dim) else set()
+    return frozenset(names)
+
+
 def guard(graph: Graph) -> Graph:
     """The graph with one more output, whether all results are finite; if not, variables keep their values."""
     mr = functional()
     finite = mr.constant(True)
-    for value in (*graph.outputs, *graph.updates.values()):
+    assigned = (value.node.inputs[0] for value in graph.updates.values())
+    for value in (*graph.outputs, *assigned):
         if value.type.is_float:
             finite = mr.logical_and(finite, mr.all(mr.isfinite(value)))
     updates = {v: mr.where(finite, value.node.inputs[0], v.value) for v, value in graph.updates.items()}
@@ -177,27 +205,12 @@ def _first_bad(array: np.ndarray) -> list[int] | None:
     return [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
 
 
-def _as_dtype(array: Any, value: Value, name: str) -> Any:
-    """An argument in its input's dtype: floats may narrow, whole numbers only if they keep their values."""
-    if getattr(array, "dtype", None) == value.dtype:
+def _argument(array: Any, value: Value, name: str) -> Any:
+    """An argument in its input's dtype; what has it already stays where it is, on a device perhaps."""
+    dtype = getattr(array, "dtype", None)
+    if dtype == value.dtype and getattr(dtype, "isnative", True):
         return array
-    try:
-        array = np.asarray(array)
-    except ValueError as error:
-        raise ShapeError(f"input {name!r}: these are not numbers in rows of equal length ({error}).") from None
-    if array.dtype == value.dtype:
-        return array
-    if np.can_cast(array.dtype, value.dtype, "same_kind"):
-        made = array.astype(value.dtype)
-        if array.dtype.kind in "iu" and not (made == array).all():
-            raise DTypeError(f"input {name!r} is {value.dtype}; some of these numbers do not fit it.")
-        return made
-    kept = array.dtype.kind in "iu" and value.type.is_integer and array.astype(value.dtype)
-    if kept is not False and (kept == array).all():
-        return kept
-    raise DTypeError(
-        f"input {name!r} takes {value.dtype}, got {array.dtype}. Convert with array.astype({value.dtype!r})."
-    )
+    return as_dtype(array, value.dtype, f"input {name!r}")
 
 
 def function(

@@ -78,8 +78,19 @@ class Interpreter:
                 self.on_break(node, inputs, outputs)
         if self.check:
             for value in outputs:
-                if value.dtype.kind == "f" and not np.isfinite(value).all():
+                if value.dtype.kind == "f" and not np.isfinite(value).all() and is_born(node, inputs, value):
                     raise born_here(node, inputs, value)
+
+
+def is_born(node: Node, inputs: Sequence[np.ndarray], value: np.ndarray) -> bool:
+    """Whether infinity or NaN arises here: nothing that the node was given was so already.
+
+    An infinity that the user wrote or passed in is meant, such as a mask's; a NaN never is.
+    """
+    floats = [x for x in inputs if x.dtype.kind == "f"]
+    if np.isnan(value).any():
+        return not any(np.isnan(x).any() for x in floats)
+    return bool(node.inputs) and not any(np.isinf(x).any() for x in floats)
 
 
 def born_here(node: Node, inputs: Sequence[np.ndarray], value: np.ndarray) -> NonFiniteError:
@@ -92,10 +103,14 @@ def born_here(node: Node, inputs: Sequence[np.ndarray], value: np.ndarray) -> No
         for x in inputs
         if x.size and x.dtype != bool
     )
-    message = (
-        f"the first {kind} was born in {snake(node.op.name)}: {int(bad.sum())} of {value.size} elements, "
-        f"the first at {list(first)}."
-    )
+    match node.op:
+        case Read(variable=variable):
+            source = f"is in variable {variable.name!r} already"
+        case Placeholder(label=label):
+            source = f"came with input {label!r}"
+        case _:
+            source = f"was born in {snake(node.op.name)}"
+    message = f"the first {kind} {source}: {int(bad.sum())} of {value.size} elements, the first at {list(first)}."
     return NonFiniteError(message + (f" Its inputs: {ranges}." if ranges else "")).at(node.place())  # type: ignore[return-value]
 
 
@@ -121,8 +136,7 @@ class InterpretedProgram:
     def __call__(self, arrays: Sequence[Any], state: Mapping[Any, Any]) -> tuple[list[Any], dict[Any, Any]]:
         return _Run(self, arrays, state).result()
 
-    def accept(self, buffer: Any) -> Any:
-        return np.asarray(buffer)
+    donates = False
 
 
 def _is_given(node: Node) -> bool:
@@ -157,8 +171,8 @@ class _Run:
         if self.error is not None:
             raise self.error
         graph = self.program.graph
-        updates = {variable: self.results[value] for variable, value in graph.updates.items()}
-        return [self.results[value] for value in graph.outputs], updates
+        updates = {variable: np.array(self.results[value]) for variable, value in graph.updates.items()}
+        return [np.array(self.results[value]) for value in graph.outputs], updates  # nobody else's memory
 
     def start(self, ready: list[Node]) -> None:
         """Run the first here and the others on the pool."""

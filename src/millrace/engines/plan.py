@@ -5,9 +5,12 @@ Nothing here is timed at run time, so the same program on the same platform and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from millrace.ir.core import Op
 from millrace.ir.graph import Graph
+from millrace.ir.text import Body
 
 YNNPACK_OPTION = "xla_cpu_experimental_ynn_fusion_type"
 
@@ -25,6 +28,15 @@ class Plan:
     reasons: list[str] = field(default_factory=list)
 
 
+def operations(graph: Graph) -> Iterator[Op]:
+    """Every operation of a graph and of the bodies of its loops."""
+    for node in graph.nodes:
+        yield node.op
+        for value in vars(node.op).values():
+            if isinstance(value, Body):
+                yield from operations(value.graph)
+
+
 def plan(graph: Graph, platform: str, jaxlib_version: str) -> Plan:
     """The plan for a graph on a platform ("cpu", "gpu", "tpu")."""
     chosen = Plan()
@@ -33,7 +45,7 @@ def plan(graph: Graph, platform: str, jaxlib_version: str) -> Plan:
     if jaxlib_version in UNSAFE_YNNPACK:
         chosen.options[YNNPACK_OPTION] = ""
         chosen.reasons.append(f"YNNPACK off: jaxlib {jaxlib_version} computes wrong results with it")
-    elif any(node.op.name in CONVOLUTIONS for node in graph.nodes):
+    elif any(op.name in CONVOLUTIONS for op in operations(graph)):
         # Measured on 2 cores of a Zen 3 EPYC: float32 convolutions run 3 to 13 times faster on Eigen.
         # Matrix products alone are faster with YNNPACK (an MLP 277 against 238 steps/s), so others keep it.
         chosen.options[YNNPACK_OPTION] = ""

@@ -118,9 +118,8 @@ def slice_axis(x: Like, axis: int, start: Size, stop: Size, step: int = 1) -> Va
     x = as_value(x)
     if start == 0 and stop == x.shape[axis] and step == 1:
         return x
-    starts, stops, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
-    if isinstance(start, Dim):
-        raise ShapeError(f"a slice cannot start at the named dimension {start}.")
+    starts: list[Size] = [0] * x.ndim
+    stops, steps = list(x.shape), [1] * x.ndim
     starts[axis], stops[axis], steps[axis] = start, stop, step
     return shape.Slice(tuple(starts), tuple(stops), tuple(steps))(x)
 

@@ -33,6 +33,8 @@ class Composite(Op, abstract=True):
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def gradient(self, mr: Any, g: Any, out: Any, *inputs: Value) -> Any:
+        if len(set(inputs)) < len(inputs):  # a value given twice: each use has a gradient of its own
+            inputs = tuple(mr.reshape(x, x.shape) for x in inputs)
         return mr.vjp(self.expand(mr, *inputs), inputs, g)
 
     def lower(self, low: Any, *arrays: Any) -> Any:

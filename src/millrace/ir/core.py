@@ -92,7 +92,20 @@ class Operators:
     __array_priority__ = 1000  # NumPy arrays leave `array * value` to us
     __array_ufunc__ = None
 
+    def __bool__(self) -> bool:
+        raise ArgumentError(
+            "a value of a graph has no truth value yet: use mr.where(condition, a, b) to choose, "
+            "or call a function and test what it returns."
+        )
+
+    def __iter__(self) -> Iterator[Value]:
+        if not self.shape or not isinstance(self.shape[0], int):
+            raise ShapeError(f"cannot iterate over {self.type}: its first dimension is not a known number")
+        return iter(self[i] for i in range(self.shape[0]))
+
     if TYPE_CHECKING:
+        shape: Any
+        type: TensorType
 
         def __add__(self, other: Any) -> Value: ...
         def __radd__(self, other: Any) -> Value: ...
@@ -136,17 +149,6 @@ class Value(Operators):
     @property
     def op(self) -> Op:
         return self.node.op
-
-    def __bool__(self) -> bool:
-        raise ArgumentError(
-            "a value of a graph has no truth value yet: use mr.where(condition, a, b) to choose, "
-            "or call a function and test what it returns."
-        )
-
-    def __iter__(self) -> Iterator[Value]:
-        if not self.shape or not isinstance(self.shape[0], int):
-            raise ShapeError(f"cannot iterate over {self.type}: its first dimension is not a known number")
-        return iter(self[i] for i in range(self.shape[0]))
 
 
 class Node:

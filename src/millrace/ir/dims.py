@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, Union
 
 from millrace.ir.errors import DimensionError
@@ -92,7 +93,7 @@ Size = Union[int, Dim]  # noqa: UP007 - a runtime alias that isinstance and anno
 
 def dim(name: str) -> Dim:
     """The dimension with this name."""
-    if not name.isidentifier() or name in ("inf", "nan"):
+    if not name.isidentifier() or iskeyword(name) or name in ("inf", "nan"):
         raise DimensionError(f"{name!r} cannot name a dimension: use a Python identifier such as 'batch'")
     return Dim((((name,), 1),))
 
@@ -138,6 +139,15 @@ def same(a: Size, b: Size) -> bool:
     )
 
 
+def at_most(a: Size, b: Size) -> bool:
+    """Whether a is surely not above b, whatever the names' values (each at least 1)."""
+    rest = b - a
+    if isinstance(rest, int):
+        return rest >= 0
+    growing = all(c >= 0 for monomial, c in rest.terms if monomial)
+    return growing and sum(c for _, c in rest.terms) >= 0
+
+
 def bind(size: Size, sizes: Mapping[str, int]) -> Size:
     """The dimension with known names replaced by their values."""
     if isinstance(size, int):
@@ -179,13 +189,13 @@ def product(shape: tuple[Size, ...]) -> Any:
 def from_ast(tree: ast.expr) -> Size:
     """A dimension from the syntax tree of its text: names, integers, + - and *."""
     match tree:
-        case ast.Constant(value=int(value)):
+        case ast.Constant(value=int(value)) if not isinstance(value, bool):
             return value
         case ast.Name(id=name):
             return dim(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return 0 - from_ast(operand)
-        case ast.BinOp(left=left, op=op, right=right):
+        case ast.BinOp(left=left, op=(ast.Add() | ast.Sub() | ast.Mult()) as op, right=right):
             a, b = from_ast(left), from_ast(right)
             return a + b if isinstance(op, ast.Add) else a - b if isinstance(op, ast.Sub) else a * b
     raise DimensionError(f"not a dimension: {ast.unparse(tree)}")

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from millrace.ir.location import here
+
 
 class MillraceError(Exception):
     """Base of all errors of Millrace; its text is written for the user, not for us."""
 
+    place = ""
+
     def at(self, place: str) -> MillraceError:
         """Say where it happened, once: the innermost place is the one that helps."""
         if place and not getattr(self, "placed", False):
-            self.placed = True
-            self.args = (f"{self.args[0]}\n  {place}", *self.args[1:])
+            self.place, self.placed = place, True
         return self
 
+    def __str__(self) -> str:
+        return f"{self.args[0]}\n  {self.place}" if self.place else str(self.args[0])
 
-class ShapeError(MillraceError, ValueError):
+
+class UserLineError(MillraceError):
+    """An error of a line that builds a graph: it knows that line, even before there is a node."""
+
+    def __init__(self, message: str):
+        super().__init__(message)
+        self.place = str(here() or "")
+
+
+class ShapeError(UserLineError, ValueError):
     """Shapes or ranks that do not fit together."""
 
 
-class DTypeError(MillraceError, TypeError):
+class DTypeError(UserLineError, TypeError):
     """A dtype that an operation does not take."""
 
 
@@ -26,7 +40,7 @@ class DimensionError(ShapeError):
     """An equality or division of named dimensions that cannot be decided."""
 
 
-class GradientError(MillraceError):
+class GradientError(UserLineError):
     """A gradient that does not exist: why, and at which operation."""
 
 

@@ -165,7 +165,7 @@ def at(name: str, index: list[str]) -> str:
     return f"{name}[{', '.join(index)}]" if index else f"{name}[()]"
 
 
-ATOM, POWER, PRODUCT, SUM, COMPARISON = range(5)
+ATOM, POWER, PRODUCT, MATRIX_PRODUCT, SUM, COMPARISON = range(6)
 
 
 class Term(str):

@@ -56,7 +56,7 @@ def pull_back(
                 full = tuple(mr.zeros_like(v) if g is None else g for g, v in zip(flowing, node.outputs, strict=True))
                 given = node.op.gradient(mr, full, node.outputs, *node.inputs)
             parts = given if isinstance(given, (tuple, list)) else (given,)
-            if all(part is None for part in parts):
+            if all(part is None for part, x in zip(parts, node.inputs, strict=True) if x in active):
                 stopped.append(node)
             for value, part in zip(node.inputs, parts, strict=True):
                 if part is not None and value in active:

@@ -123,7 +123,8 @@ def rebuilt(
         with made_by(node):
             outputs = make(node, inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        new |= zip(node.outputs, outputs, strict=True)
+        for value, made in zip(node.outputs, outputs, strict=True):
+            new.setdefault(value, made)  # one of several outputs may have been replaced already
     return new
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from millrace.ir.core import Op
 from millrace.ir.formula import SUM, Term
-from millrace.ir.types import TensorType
+from millrace.ir.types import TensorType, native
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Literal:
     __slots__ = ("array", "digest")
 
     def __init__(self, array: Any):
-        self.array = np.array(array)  # a copy, made read-only
+        self.array = native(np.array(array))  # a copy, made read-only
         self.array.flags.writeable = False
         content = np.ascontiguousarray(self.array).tobytes()
         header = f"{self.array.dtype}{self.array.shape}".encode()

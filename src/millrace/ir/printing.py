@@ -39,10 +39,12 @@ def formula(value: Value, name: str | None = None, simplified: bool = True) -> s
             shown[output] = written if len(node.outputs) == 1 else Term(f"{written}[{index}]")
         output = node.outputs[0]
         is_leaf = isinstance(node.op, (Placeholder, Read, Constant))
-        if uses[output] > 1 and not is_leaf and output is not value and len(node.outputs) == 1 and len(written) > 3:
+        users = sum(uses[x] for x in node.outputs)
+        if users > 1 and not is_leaf and output is not value and len(written) > 3:
             letter = next(letters)
             where.append(f"{letter} = {written}")
-            shown[output] = Term(letter)
+            for index, x in enumerate(node.outputs):
+                shown[x] = Term(letter if len(node.outputs) == 1 else f"{letter}[{index}]")
     head = str(shown[value])
     head = f"{name} = {head}" if name else head
     if not where:

@@ -69,9 +69,10 @@ def _once(graph: Graph, off: frozenset[str]) -> Graph:
         """The operation on these inputs, made at most once."""
         if "common-subexpressions" in off:
             return again(node, op, inputs)
-        if (op, inputs) not in known:
-            known[op, inputs] = again(node, op, inputs)
-        return known[op, inputs]
+        key = (op, inputs, _zeros(op))
+        if key not in known:
+            known[key] = again(node, op, inputs)
+        return known[key]
 
     def make(node: Node, inputs: tuple[Value, ...]) -> Any:
         op = node.op
@@ -101,6 +102,11 @@ def _once(graph: Graph, off: frozenset[str]) -> Graph:
         roots += [new[value] for node in graph.nodes for value in node.outputs]
     result.nodes = topological(roots)
     return result
+
+
+def _zeros(op: Op) -> tuple[str, ...]:
+    """The zeros among an operation's attributes with their signs, which == does not see."""
+    return tuple(repr(value) for value in vars(op).values() if isinstance(value, float) and value == 0)
 
 
 def _longer_forms(graph: Graph) -> dict[Any, Op]:

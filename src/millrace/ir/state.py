@@ -19,9 +19,10 @@ import numpy as np
 from millrace.ir.core import Op, Operators, Value, outside_layers
 from millrace.ir.dims import same, shape_text
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
-from millrace.ir.types import TensorType
+from millrace.ir.types import TensorType, as_dtype, native
 
-STATE_LOCK = threading.RLock()
+STATE_LOCK = threading.RLock()  # held while a set is read or replaced
+STEP_LOCK = threading.RLock()  # held by a function that writes, from its reading to its writing
 _leases: Counter[int] = Counter()  # id of a buffer -> how many snapshots hold it
 
 
@@ -35,7 +36,7 @@ class Variable(Operators):
     """
 
     def __init__(self, initial: Any, name: str = "variable", trainable: bool = True, dtype: str | None = None):
-        array = np.array(initial, dtype=dtype)  # a copy: the caller's array stays the caller's
+        array = native(np.array(initial, dtype=dtype))  # a copy: the caller's array stays the caller's
         if dtype is None and not hasattr(initial, "dtype"):
             array = array.astype({"float64": "float32", "int64": "int32"}.get(array.dtype.name, array.dtype))
         if not name:
@@ -72,14 +73,13 @@ class Variable(Operators):
 
     def assign(self, array: Any) -> None:
         """Replace what the variable holds, from outside any graph."""
-        self.check(array := np.array(array))
-        replace({self: array.astype(self.dtype, copy=False)})
+        made = np.array(as_dtype(array, self.dtype, f"variable {self.name!r}"))  # a copy
+        self.check(made)
+        replace({self: made})
 
     def check(self, array: np.ndarray) -> None:
         if array.shape != self.shape:
             raise ShapeError(f"variable {self.name!r} is {self.type}; cannot hold shape {shape_text(array.shape)}.")
-        if not np.can_cast(array.dtype, self.dtype, "same_kind"):
-            raise DTypeError(f"variable {self.name!r} is {self.type}; cannot hold dtype {array.dtype}.")
 
     def __repr__(self) -> str:
         return f"Variable({self.name!r}, {self.type})\n{self.numpy()}"

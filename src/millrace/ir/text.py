@@ -64,7 +64,7 @@ def text(graph: Graph, name: str = "main") -> str:
         left = ", ".join(names[value] for value in node.outputs)
         arguments = ", ".join(names[value] for value in node.inputs)
         types = "; ".join(str(value.type) for value in node.outputs)
-        layer = f" @ {node.layer}" if node.layer else ""
+        layer = f" @ {node.layer!r}" if node.layer else ""
         lines.append(f"  {left} = {operation_text(node.op)}({arguments}) : {types}{layer}")
     variables = [f"  variable {v.name!r} : {v.type}{'' if v.trainable else ' fixed'}" for v in graph.variables]
     header = f"graph {name}({', '.join(names[value] for value in graph.inputs)}) {{"
@@ -101,24 +101,39 @@ class _Reader:
         self.variables, self.literals = dict(variables), literals
         self.values: dict[str, Value] = {}
         self.inputs: list[str] = []
-        self.outputs: list[str] = []
-        self.updates: list[str] = []
+        self.outputs: list[Value] = []
+        self.updates: dict[Variable, Value] = {}
+        self.declared: set[str] = set()
+        self.begun = self.returned = self.ended = False
 
     def line(self, line: str) -> None:
         if match := re.fullmatch(r"graph \w+\((.*)\) \{", line):
-            self.inputs = _names(match[1])
+            if self.begun:
+                raise GraphError("a second graph begins here")
+            self.begun, self.inputs = True, _names(match[1])
         elif match := re.fullmatch(r"variable ('.*'|\".*\") : (\w+\[.*?\])( fixed)?", line):
             self.declare(ast.literal_eval(match[1]), TensorType.parse(match[2]), not match[3])
         elif line.startswith("return"):
-            self.outputs = _names(line[6:])
+            self.outputs = [self.values[name] for name in _names(line[6:])]
+            self.returned = True
         elif match := re.fullmatch(r"update (\w+)", line):
-            self.updates.append(match[1])
-        elif match := re.fullmatch(r"([\w, ]+) = (.*) : (\w+\[[^\[\]]*\](?:; \w+\[[^\[\]]*\])*)(?: @ (\S+))?", line):
-            self.node(_names(match[1]), match[2], match[3].split("; "), match[4])
-        elif line != "}":
+            value = self.values[match[1]]
+            if not isinstance(value.op, Assign):
+                raise GraphError(f"{match[1]} is no assignment")
+            self.updates[value.op.variable] = value.node.inputs[0]
+        elif match := re.fullmatch(
+            r"([\w, ]+) = (.*) : (\w+\[[^\[\]]*\](?:; \w+\[[^\[\]]*\])*)(?: @ ('.*'|\".*\"))?", line
+        ):
+            self.node(_names(match[1]), match[2], match[3].split("; "), match[4] and ast.literal_eval(match[4]))
+        elif line == "}" and self.returned:
+            self.ended = True
+        else:
             raise GraphError("this is not a line of a graph")
 
     def declare(self, name: str, type: TensorType, trainable: bool) -> None:
+        if name in self.declared:
+            raise GraphError(f"variable {name!r} is declared twice")
+        self.declared.add(name)
         known = self.variables.get(name)
         if known is None:
             zeros = np.zeros([int(size) for size in type.shape], type.dtype)
@@ -128,9 +143,14 @@ class _Reader:
 
     def node(self, names: list[str], source: str, types: list[str], layer: str | None) -> None:
         tree = ast.parse(source, mode="eval").body
-        if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Call):
+        if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Call) or tree.keywords:
             raise GraphError("expected Operation(attributes)(inputs)")
+        made_twice = [name for name in names if name in self.values]
+        if made_twice:
+            raise GraphError(f"{made_twice[0]} is made twice")
         op = self.attribute(tree.func)
+        if not isinstance(op, Op):
+            raise GraphError("expected Operation(attributes)(inputs)")
         inputs = [self.values[_name(argument)] for argument in tree.args]
         if isinstance(op, Read):
             made: Any = op.variable.value
@@ -201,31 +221,44 @@ def parse(
     Raises GraphError with the number of the line that cannot be read.
     """
     reader = _Reader(variables or {}, literals or {})
-    for number, line in enumerate(source.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            reader.line(line.strip())
-        except MillraceError as error:
-            raise GraphError(f"line {number}: {error.args[0]}\n  {line.strip()[:200]}") from None
-        except (SyntaxError, KeyError, TypeError, ValueError) as error:
-            raise GraphError(f"line {number} cannot be read ({error})\n  {line.strip()[:200]}") from None
+    number, line = 0, ""
     try:
-        values = reader.values
-        updates = [values[name] for name in reader.updates]
-        graph = Graph.__new__(Graph)
-        plain = {v.op.variable: v.node.inputs[0] for v in updates if isinstance(v.op, Assign)}
-        graph.__init__([values[n] for n in reader.inputs], [values[n] for n in reader.outputs], plain)  # type: ignore[misc]
+        for line in source.splitlines():
+            number += 1
+            if line.strip():
+                if reader.ended:
+                    raise GraphError("the graph has ended already")
+                reader.line(line.strip())
+        if not reader.ended:
+            raise GraphError("the text ends before the graph does")
+        inputs = [reader.values[name] for name in reader.inputs]
+        return Graph(inputs, reader.outputs, reader.updates)
     except KeyError as error:
-        raise GraphError(f"the text uses {error} before it makes it") from None
-    return graph
+        raise GraphError(f"line {number} uses {error}, which no line before it makes\n  {line.strip()[:200]}") from None
+    except MillraceError as error:
+        raise GraphError(f"line {number}: {error.args[0]}\n  {line.strip()[:200]}") from None
+    except (*MALFORMED, MemoryError) as error:
+        raise GraphError(f"line {number} cannot be read ({error})\n  {line.strip()[:200]}") from None
+
+
+# What a text that is no graph can make Python's own parser or an operation's attributes raise.
+MALFORMED = (
+    SyntaxError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+    OverflowError,
+)
 
 
 def read_operation(source: str) -> Op:
     """The operation that a text describes.  Raises GraphError where it describes none."""
     try:
         op = _Reader({}, {}).attribute(ast.parse(source, mode="eval").body)
-    except (SyntaxError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise GraphError(f"{source[:200]!r} is not an operation ({error})") from None
     if not isinstance(op, Op):
         raise GraphError(f"{source[:200]!r} is not an operation")

@@ -88,6 +88,41 @@ class TensorType:
         match = re.fullmatch(r"\s*(\w+)\[(.*)\]\s*", text)
         if not match:
             raise GraphError(f"not a type: {text!r}. A type reads like float32[batch, 10].")
-        tree = ast.parse(f"[{match[2]}]", mode="eval").body
-        assert isinstance(tree, ast.List)
+        try:
+            tree = ast.parse(f"[{match[2]}]", mode="eval").body
+        except SyntaxError:
+            tree = ast.Constant(None)
+        if not isinstance(tree, ast.List):
+            raise GraphError(f"not a type: {text!r}. A type reads like float32[batch, 10].")
         return TensorType(match[1], tuple(from_ast(item) for item in tree.elts))
+
+
+def as_dtype(array: Any, dtype: str, what: str) -> np.ndarray:
+    """An array in a dtype: floats may narrow, whole numbers only where all of them keep their values.
+
+    Raises ShapeError for rows of unequal length, DTypeError where numbers would be lost; `what` names it.
+    """
+    try:
+        made = np.asarray(array)
+    except ValueError as error:
+        raise ShapeError(f"{what}: these are not numbers in rows of equal length ({error}).") from None
+    if made.dtype == dtype and made.dtype.isnative:
+        return made
+    if made.dtype.kind == "f" and dtype in FLOATS:
+        with np.errstate(over="ignore"):
+            return made.astype(dtype)
+    if made.dtype.kind in "iub" and dtype != "bool":
+        with np.errstate(all="ignore"):
+            converted = made.astype(dtype)
+            kept = bool((converted.astype(made.dtype) == made).all())
+        signs = made.dtype.kind != "i" or dtype not in UNSIGNED or bool((made >= 0).all())
+        positive = made.dtype.kind != "u" or dtype not in SIGNED or bool((converted >= 0).all())
+        if kept and signs and positive:
+            return converted
+        raise DTypeError(f"{what} is {dtype}; some of these numbers do not fit it.")
+    raise DTypeError(f"{what} takes {dtype}, got {made.dtype}. Convert with array.astype({dtype!r}).")
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

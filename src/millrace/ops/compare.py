@@ -11,7 +11,7 @@ from millrace.ir.core import Primitive, Sample, Value, none, require_same
 from millrace.ir.errors import DTypeError
 from millrace.ir.formula import ATOM, COMPARISON, SUM, Formula, Term, at, indices, within
 from millrace.ir.rewrite import simplification
-from millrace.ir.types import DTYPES, TensorType, dtype_name
+from millrace.ir.types import DTYPES, FLOATS, TensorType, dtype_name
 from millrace.ops.arithmetic import Binary
 from millrace.ops.elementwise import Elementwise
 from millrace.ops.sampling import bad_types, is_constant, tensor, uniform
@@ -344,7 +344,10 @@ class Select(Primitive):
 
 @dataclass(frozen=True)
 class Cast(Primitive):
-    """The same numbers in another dtype; to a whole number by dropping the fraction.  Source: NumPy astype."""
+    """The same numbers in another dtype; a whole number drops the fraction and stays within its limits.
+
+    Source: NumPy astype; limits as StableHLO convert on XLA.
+    """
 
     dtype: str
 
@@ -355,7 +358,13 @@ class Cast(Primitive):
         return x.with_dtype(self.dtype)
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
-        return x.astype(self.dtype)
+        if x.dtype.kind != "f" or self.dtype == "bool" or self.dtype in FLOATS:
+            return x.astype(self.dtype)
+        limits = np.iinfo(self.dtype)  # as XLA: NaN is 0, what does not fit becomes the nearest that does
+        inside = (x > float(limits.min)) & (x < float(limits.max))
+        out = np.where(inside, x, 0).astype(self.dtype)
+        out = np.where(x >= float(limits.max), limits.max, out)
+        return np.where(x <= float(limits.min), limits.min, out).astype(self.dtype)
 
     def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
         return mr.cast(g, x.dtype) if x.type.is_float and out.type.is_float else None

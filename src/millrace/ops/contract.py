@@ -10,7 +10,7 @@ import numpy as np
 from millrace.ir.core import Primitive, Sample, Value
 from millrace.ir.dims import same
 from millrace.ir.errors import DTypeError, ShapeError
-from millrace.ir.formula import ATOM, PRODUCT, Formula, Term, at, indices, within
+from millrace.ir.formula import ATOM, MATRIX_PRODUCT, Formula, Term, at, indices, within
 from millrace.ir.types import TensorType
 from millrace.ops.sampling import bad_types, tensor, uniform
 from millrace.ops.shape import inverse_permutation
@@ -112,7 +112,7 @@ class Dot(Primitive):
             return f"dot({x}, {y}, sum over {self.x_contract} and {self.y_contract})"
         left = f"{within(x, ATOM)}.T" if self.x_contract == (0,) else within(x, ATOM)
         right = f"{within(y, ATOM)}.T" if self.y_contract == (1,) else within(y, ATOM)
-        return Term(f"{left} @ {right}", PRODUCT)
+        return Term(f"{left} @ {right}", MATRIX_PRODUCT)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from millrace.ir.core import Primitive, Sample, Value
-from millrace.ir.dims import Dim, same, shape_text
+from millrace.ir.dims import Dim, at_most, same, shape_text
 from millrace.ir.dims import Size as Dimension
 from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import ATOM, PRODUCT, SUM, Formula, Term, at, indices, within
@@ -253,7 +253,7 @@ class Concatenate(Primitive):
         ]
 
 
-def slice_length(start: int, stop: Dimension, step: int) -> Dimension:
+def slice_length(start: Dimension, stop: Dimension, step: int) -> Dimension:
     return (stop - start + (step - 1)) // step
 
 
@@ -261,7 +261,7 @@ def slice_length(start: int, stop: Dimension, step: int) -> Dimension:
 class Slice(Primitive):
     """From start up to, not including, stop, in steps, along every axis.  Source: StableHLO slice."""
 
-    start: tuple[int, ...]
+    start: tuple[Dimension, ...]
     stop: tuple[Dimension, ...]
     step: tuple[int, ...]
 
@@ -271,8 +271,7 @@ class Slice(Primitive):
         for axis, (start, stop, step, size) in enumerate(zip(self.start, self.stop, self.step, x.shape, strict=True)):
             if step < 1:
                 raise ShapeError(f"slice of {x}: the step of axis {axis} is {step}, it must be at least 1.")
-            fits = stop == size or (isinstance(stop, int) and isinstance(size, int) and stop <= size)
-            if not fits or (isinstance(stop, int) and not 0 <= start <= stop):
+            if not (at_most(0, start) and at_most(start, stop) and at_most(stop, size)):
                 raise ShapeError(f"slice {start}:{stop} of axis {axis} does not lie inside {x}.")
         lengths = (slice_length(*bounds) for bounds in zip(self.start, self.stop, self.step, strict=True))
         return x.with_shape(*lengths)
@@ -281,7 +280,9 @@ class Slice(Primitive):
         return x[tuple(slice(*bounds) for bounds in zip(self.start, self.stop, self.step, strict=True))]
 
     def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
-        low, high, interior = [], [], []
+        low: list[Any] = []
+        high: list[Any] = []
+        interior: list[int] = []
         for start, step, size, length in zip(self.start, self.step, x.shape, g.shape, strict=True):
             used = (length - 1) * step + 1 if length != 0 else 0
             low.append(start)
