@@ -17,7 +17,7 @@ ALLOWED = {
     "data": {"ir", "ops"},
     "training": {"ir", "ops", "functional", "engines", "layers", "data"},
     "models": {"ir", "layers", "data", "training"},
-    "explain": {"ir", "data", "training", "models"},
+    "explain": {"ir", "ops", "data", "training", "models"},
     "api": {"ir", "functional", "engines", "layers", "training"},
     "cli": {"ir", "engines", "layers", "data", "training", "models", "explain"},
 }
@@ -73,7 +73,7 @@ def test_every_room_is_known():
 
 
 def test_the_files_of_the_house_import_each_other_in_no_circle():
-    graph = {module_name(path): {m for m in imports(path) if m in MODULES} for path in FILES}
+    graph = {module_name(path): {m for m in imports(path, typing_too=True) if m in MODULES} for path in FILES}
     del graph["millrace"]
     done, on_the_way = set(), []
 

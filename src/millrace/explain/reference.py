@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from millrace import ops
 from millrace.ir.composite import Composite
 from millrace.ir.core import OPS, Primitive, none
 
@@ -15,6 +16,7 @@ from millrace.ir.core import OPS, Primitive, none
 def reference() -> str:
     """Every operation by family, with its definition for one small sample: Markdown."""
     families: dict[str, list[Any]] = {}
+    assert ops  # importing the vocabulary registers it
     for op in OPS.values():
         if issubclass(op, (Primitive, Composite)):
             families.setdefault(op.__module__.rsplit(".", 1)[-1], []).append(op)

@@ -7,12 +7,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from millrace.ir.errors import FileError
-
-if TYPE_CHECKING:
-    from millrace.training.model import Model
 
 Logs = dict[str, float]
 
@@ -20,7 +17,7 @@ Logs = dict[str, float]
 class Callback:
     """Called by `fit` at its turning points; a callback of one's own overrides what it needs."""
 
-    model: Model
+    model: Any  # the Model that is trained
 
     def on_train_begin(self, plan: dict[str, Any]) -> None:
         """Before the first step. plan: epochs, steps, batch_size, initial_epoch, examples."""

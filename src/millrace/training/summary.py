@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from millrace.ir.core import Node, snake
+from millrace.ir.core import Node, Value, snake
 from millrace.ir.dims import Size, product, shape_text
+from millrace.ir.state import Variable
 from millrace.layers.base import Call
+from millrace.training.architecture import Step
 
-if TYPE_CHECKING:
-    from millrace.training.model import Model
+
+class Summarized(Protocol):
+    """What of a model its table shows."""
+
+    name: str
+    inputs: list[Value]
+    steps: list[Step]
+
+    @property
+    def trainable_weights(self) -> list[Variable]: ...
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]: ...
 
 
 @dataclass(frozen=True)
@@ -25,7 +38,7 @@ class Row:
     inputs: tuple[str, ...]
 
 
-def rows(model: Model) -> list[Row]:
+def rows(model: Summarized) -> list[Row]:
     """The table's lines: the inputs, then each step in order."""
     made: list[Row] = []
     names: dict[Any, str] = {}
@@ -50,7 +63,7 @@ def rows(model: Model) -> list[Row]:
     return made
 
 
-def parameter_counts(model: Model) -> tuple[int, int]:
+def parameter_counts(model: Summarized) -> tuple[int, int]:
     """Trainable and other parameters."""
     learned, other = (
         sum(int(product(v.shape)) for v in variables if v.type.is_float)
@@ -59,7 +72,7 @@ def parameter_counts(model: Model) -> tuple[int, int]:
     return learned, other
 
 
-def print_summary(model: Model) -> None:
+def print_summary(model: Summarized) -> None:
     from rich.console import Console
     from rich.table import Table
 
