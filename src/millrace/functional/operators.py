@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from millrace.functional import arithmetic, products, shaping
-from millrace.ir.core import Operators, Value
+from millrace.ir.core import Expression, Value
 from millrace.ir.graph import Graph, topological
 from millrace.ir.leaves import Placeholder
 from millrace.ir.printing import formula
@@ -39,6 +39,6 @@ def install() -> None:
     for name, function in both.items():
         table[f"__{name}__"], table[f"__r{name}__"] = function, _swapped(function)
     for name, function in table.items():
-        setattr(Operators, name, function)
+        setattr(Expression, name, function)
     Value.__repr__ = shown  # type: ignore[method-assign,assignment]
     Value.__str__ = formula  # type: ignore[method-assign,assignment]

@@ -85,12 +85,27 @@ def made_by(node: Node) -> Iterator[None]:
         _location.reset(location)
 
 
-class Operators:
-    """Python's operators, which `millrace.functional` installs: it knows broadcasting and promotion."""
+class Expression:
+    """What values and variables share: a type, and Python's operators.
+
+    `millrace.functional` installs the operators: it knows broadcasting and promotion.
+    """
 
     __slots__ = ()
     __array_priority__ = 1000  # NumPy arrays leave `array * value` to us
     __array_ufunc__ = None
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.type.ndim
 
     def __bool__(self) -> bool:
         raise ArgumentError(
@@ -104,7 +119,6 @@ class Operators:
         return iter(self[i] for i in range(self.shape[0]))
 
     if TYPE_CHECKING:
-        shape: Any
         type: TensorType
 
         def __add__(self, other: Any) -> Value: ...
@@ -126,25 +140,13 @@ class Operators:
         def __ge__(self, other: Any) -> Value: ...
 
 
-class Value(Operators):
+class Value(Expression):
     """What flows on an edge: a type, and the node, with which of its outputs, that made it."""
 
     __slots__ = ("__weakref__", "index", "node", "type")
 
     def __init__(self, node: Node, index: int, type: TensorType):
         self.node, self.index, self.type = node, index, type
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return self.type.shape
-
-    @property
-    def dtype(self) -> str:
-        return self.type.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.type.ndim
 
     @property
     def op(self) -> Op:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from millrace.ir.core import Op, Operators, Value, outside_layers
+from millrace.ir.core import Expression, Op, Value, outside_layers
 from millrace.ir.dims import same, shape_text
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
 from millrace.ir.types import TensorType, as_dtype, native
@@ -26,7 +26,7 @@ STEP_LOCK = threading.RLock()  # held by a function that writes, from its readin
 _leases: Counter[int] = Counter()  # id of a buffer -> how many snapshots hold it
 
 
-class Variable(Operators):
+class Variable(Expression):
     """Named mutable state with a fixed type: a weight, an optimizer slot, a counter.
 
     `initial` is an array (or number); `trainable` says whether optimizers update it. Behaves as a value
@@ -53,18 +53,6 @@ class Variable(Operators):
             with outside_layers():  # several layers may share it
                 self._value = Read(self)()
         return self._value
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return self.type.shape
-
-    @property
-    def dtype(self) -> str:
-        return self.type.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.type.ndim
 
     def numpy(self) -> np.ndarray:
         """A copy of what the variable holds now."""

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from millrace import functional as mr
-from millrace.ir.errors import ArgumentError, one_of
+from millrace.ir.core import snake
 from millrace.ir.graph import Graph
+from millrace.layers.identify import identified
 
 _seed = 0
 
@@ -38,7 +39,8 @@ class Initializer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Initializer.known[cls.__name__] = cls
+        if not cls.__name__.startswith("_"):
+            Initializer.known[snake(cls.__name__)] = cls
 
     def __call__(self, shape: tuple[int, ...], stream: str, dtype: str = "float32") -> np.ndarray:
         value = self.expression(shape, stream, dtype)
@@ -48,7 +50,7 @@ class Initializer:
         raise AssertionError("an initializer defines expression(shape, stream, dtype)")
 
     def get_config(self) -> dict[str, Any]:
-        return {"class_name": type(self).__name__, "config": asdict(self)}
+        return {"class_name": snake(type(self).__name__), "config": asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -170,20 +172,6 @@ def initializer(identifier: Any) -> Callable[..., np.ndarray]:
 
     Raises ArgumentError for an unknown name.
     """
-    names = {_snake(name): kind for name, kind in Initializer.known.items() if not name.startswith("_")}
-    if isinstance(identifier, dict):
-        kind = Initializer.known.get(identifier.get("class_name", ""))
-        if kind is None:
-            raise one_of("initializer", identifier.get("class_name"), list(Initializer.known))
-        return kind(**identifier.get("config", {}))
-    if isinstance(identifier, str):
-        if identifier not in names:
-            raise one_of("initializer", identifier, list(names))
-        return names[identifier]()
     if callable(identifier):
         return identifier
-    raise ArgumentError(f"an initializer is a name such as 'he_normal' or an Initializer, got {identifier!r}.")
-
-
-def _snake(name: str) -> str:
-    return "".join(("_" if c.isupper() and i else "") + c.lower() for i, c in enumerate(name))
+    return identified("initializer", identifier, Initializer, Initializer.known)

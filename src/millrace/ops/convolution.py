@@ -48,6 +48,15 @@ class Geometry:
                 spans.append(slice(p * d, p * d + (n - 1) * s + 1, s))
             yield place, (slice(None), *spans)
 
+    def reads(self, position: list[str], place: list[str]) -> list[str]:
+        """Which input element window `position` meets at `place`, for each axis, as formula text."""
+        texts = []
+        for i, s, p, d, (low, _) in zip(position, self.strides, place, self.dilation, self.padding, strict=True):
+            text = f"{i} * {s}" if s != 1 else i
+            text += f" + {p} * {d}" if d != 1 else f" + {p}"
+            texts.append(f"{text} - {low}" if low else text)
+        return texts
+
     def pad(self, x: np.ndarray, fill: float = 0.0) -> np.ndarray:
         return np.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
 
@@ -220,10 +229,7 @@ class Convolution(_Windowed):
         position, place = indices("i", self.rank), indices("p", self.rank)
         width, filters = kernel.shape[-2], kernel.shape[-1]
         channel = "c" if self.groups == 1 else f"f // {filters // self.groups} * {width} + c"
-        spatial = [
-            f"{i} * {s} + {p} * {d} - {low}"
-            for i, s, p, d, (low, _) in zip(position, self.strides, place, self.dilation, self.padding, strict=True)
-        ]
+        spatial = self.geometry.reads(position, place)
         loops = "".join(f" for {p} in range({k})" for p, k in zip(place, kernel.shape[:-2], strict=True))
         body = f"{at('x', ['b', *spatial, channel])} * {at('kernel', [*place, 'c', 'f'])}"
         left = at("out", ["b", *position, "f"])
@@ -425,10 +431,7 @@ class ConvolutionKernelGradient(_Windowed):
         position, place = indices("i", self.rank), indices("p", self.rank)
         width, share = int(x.shape[-1]) // self.groups, int(g.shape[-1]) // self.groups
         channel = "c" if self.groups == 1 else f"f // {share} * {width} + c"
-        spatial = [
-            f"{i} * {s} + {p} * {d} - {low}"
-            for i, s, p, d, (low, _) in zip(position, self.strides, place, self.dilation, self.padding, strict=True)
-        ]
+        spatial = self.geometry.reads(position, place)
         loops = "".join(f" for {i} in range({n})" for i, n in zip(position, g.shape[1:-1], strict=True))
         body = f"{at('x', ['b', *spatial, channel])} * {at('g', ['b', *position, 'f'])}"
         left = at("out", [*place, "c", "f"])

@@ -83,10 +83,7 @@ class _Pool(Primitive, abstract=True):
 
     def position_formula(self) -> tuple[list[str], list[str], str]:
         position, place = indices("i", len(self.window)), indices("p", len(self.window))
-        spatial = [
-            f"{i} * {s} + {p} - {low}"
-            for i, s, p, (low, _) in zip(position, self.strides, place, self.padding, strict=True)
-        ]
+        spatial = Geometry(self.strides, self.padding, (1,) * len(self.window)).reads(position, place)
         loops = "".join(f" for {p} in range({k})" for p, k in zip(place, self.window, strict=True))
         return position, spatial, loops
 
@@ -370,10 +367,7 @@ class WindowSum(Primitive):
 
     def formula(self, x: TensorType) -> Formula:
         position, place = indices("i", x.ndim), indices("p", x.ndim)
-        inner = [
-            f"{i} * {s} + {p} - {low}"
-            for i, s, p, (low, _) in zip(position, self.strides, place, self.padding, strict=True)
-        ]
+        inner = Geometry(self.strides, self.padding, (1,) * len(self.window)).reads(position, place)
         loops = "".join(f" for {p} in range({k})" for p, k in zip(place, self.window, strict=True))
         return Formula(f"{at('out', position)} = sum({at('x', inner)}{loops})", outside={"x": 0.0})
 
@@ -429,10 +423,7 @@ class AveragePool(Composite):
     def formula(self, x: TensorType) -> Formula:
         rank = len(self.window)
         position, place = indices("i", rank), indices("p", rank)
-        spatial = [
-            f"{i} * {s} + {p} - {low}"
-            for i, s, p, (low, _) in zip(position, self.strides, place, self.padding, strict=True)
-        ]
+        spatial = Geometry(self.strides, self.padding, (1,) * len(self.window)).reads(position, place)
         loops = "".join(f" for {p} in range({k})" for p, k in zip(place, self.window, strict=True))
         if self.count_padding:
             count = str(int(np.prod(self.window)))

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from millrace import functional as mr
 from millrace.ir.core import Value, snake
-from millrace.ir.errors import ArgumentError, ShapeError, one_of
+from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
+from millrace.layers.identify import identified
 from millrace.ops.normalization import Softmax
 
 EPSILON = 1e-7  # keeps logarithms of probabilities finite, as Keras's does
@@ -136,15 +137,4 @@ SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
 def loss(identifier: Any) -> Loss:
     """A loss from its Keras name, its saved form, or one as it is.  Raises ArgumentError for an unknown name."""
-    if isinstance(identifier, Loss):
-        return identifier
-    config: dict[str, Any] = {}
-    name = identifier
-    if isinstance(identifier, dict):
-        name, config = identifier.get("class_name"), identifier.get("config", {})
-    if isinstance(name, str):
-        name = SHORT.get(name, name)
-        if name not in Loss.known:
-            raise one_of("loss", name, [*Loss.known, *SHORT])
-        return Loss.known[name](**config)
-    raise ArgumentError(f"a loss is a name such as 'sparse_categorical_crossentropy' or a Loss, got {identifier!r}.")
+    return identified("loss", identifier, Loss, Loss.known, SHORT)

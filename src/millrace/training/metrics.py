@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from millrace import functional as mr
 from millrace.ir.core import Value, snake
-from millrace.ir.errors import ArgumentError, one_of
+from millrace.ir.errors import ArgumentError
+from millrace.layers.identify import identified
 from millrace.training.losses import Loss, per_example
 
 
@@ -91,25 +92,14 @@ def metric(identifier: Any, loss: Loss) -> Metric:
 
     Raises ArgumentError for an unknown name, or for accuracy with a loss of regression.
     """
-    if isinstance(identifier, Metric):
-        return identifier
-    config: dict[str, Any] = {}
-    name = identifier
-    if isinstance(identifier, dict):
-        name, config = identifier.get("class_name"), identifier.get("config", {})
-    if name in ("accuracy", "acc"):
+    if identifier in ("accuracy", "acc"):
         kind = ACCURACY.get(snake(type(loss).__name__))
         if kind is None:
             raise ArgumentError(
                 f"accuracy counts right classes; the loss {snake(type(loss).__name__)} has none. Use 'mae' or 'mse'."
             )
         return kind(name="accuracy")
-    if isinstance(name, str):
-        full = SHORT.get(name, name)
-        if full not in Metric.known:
-            raise one_of("metric", name, [*Metric.known, *SHORT, "accuracy"])
-        made = Metric.known[full](**config)
-        if not config:
-            made.name = name
-        return made
-    raise ArgumentError(f"a metric is a name such as 'accuracy' or a Metric, got {identifier!r}.")
+    made = identified("metric", identifier, Metric, {**Metric.known, "accuracy": Metric}, SHORT)
+    if isinstance(identifier, str):
+        made.name = identifier
+    return made

@@ -9,8 +9,9 @@ import numpy as np
 
 from millrace import functional as mr
 from millrace.ir.core import Value, layer_scope
-from millrace.ir.errors import ArgumentError, one_of
+from millrace.ir.errors import ArgumentError
 from millrace.ir.state import Variable
+from millrace.layers.identify import identified
 
 Updates = dict[Variable, Value]
 
@@ -167,17 +168,8 @@ class AdamW(Adam):
 
 def optimizer(identifier: Any) -> Optimizer:
     """An optimizer from its name, its saved form, or one as it is.  Raises ArgumentError for an unknown name."""
-    if isinstance(identifier, Optimizer):
-        return identifier
-    config: dict[str, Any] = {}
-    name = identifier
-    if isinstance(identifier, dict):
-        name, config = identifier.get("class_name"), identifier.get("config", {})
-    if isinstance(name, str):
-        if name.lower() not in Optimizer.known:
-            raise one_of("optimizer", name, list(Optimizer.known))
-        return Optimizer.known[name.lower()](**config)
-    raise ArgumentError(f"an optimizer is a name such as 'adam' or an Optimizer, got {identifier!r}.")
+    name = identifier.lower() if isinstance(identifier, str) else identifier
+    return identified("optimizer", name, Optimizer, Optimizer.known)
 
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "optimizer"]
