@@ -36,7 +36,7 @@ def Input(
     Raises ArgumentError for a size below 1, DTypeError for a dtype that Millrace lacks.
     Source: Keras Input.
     """
-    sizes = (shape,) if isinstance(shape, (int, Dim)) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
     for size in (*sizes, 1 if batch_size is None else batch_size):
         if not isinstance(size, Dim) and (not isinstance(size, (int, np.integer)) or size < 1):
             raise ArgumentError(f"Input shape {tuple(sizes)}: each size must be a whole number of at least 1.")

@@ -115,10 +115,11 @@ def padding_pairs(
         return tuple(pairs)
     if isinstance(padding, str):
         raise ArgumentError(f"unknown padding {padding!r}: use 'valid', 'same', a number, or (before, after) pairs.")
-    if isinstance(padding, int):
+    if isinstance(padding, int) and padding >= 0:
         return ((padding, padding),) * rank
-    sides = [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
-    if len(sides) != rank or any(len(p) != 2 for p in sides):
+    sides = [(p, p) if isinstance(p, int) else p for p in padding] if isinstance(padding, (list, tuple)) else []
+    pairs_fit = len(sides) == rank and all(isinstance(p, (list, tuple)) and len(p) == 2 for p in sides)
+    if not pairs_fit or not all(isinstance(n, int) and n >= 0 for p in sides for n in p):
         raise ArgumentError(
             f"padding {padding!r} must have a number or a (before, after) pair for each of {rank} axes."
         )

@@ -17,8 +17,9 @@ from millrace.ops.random import Dropout, RandomBits
 
 def random_state(seed: int, count: int = 0) -> np.ndarray:
     """The state of a random generator: uint32[2], seed and count. A new count gives new numbers."""
-    if not 0 <= seed < 2**32 or not 0 <= count < 2**32:
-        raise ArgumentError(f"seed and count must be from 0 to 2^32 - 1, got {seed} and {count}.")
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in (seed, count))
+    if not whole or not 0 <= seed < 2**32 or not 0 <= count < 2**32:
+        raise ArgumentError(f"seed and count must be from 0 to 2^32 - 1, got {seed!r} and {count!r}.")
     return np.array([seed, count], np.uint32)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import weakref
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from millrace import functional as mr
 from millrace.ir.core import Value, current_layer, layer_scope, snake
@@ -59,12 +62,19 @@ class Layer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         LAYERS[cls.__name__] = cls
+        if "__init__" in vars(cls):
+            cls.__init__ = _naming_the_layer(cls.__init__)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
         layer = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind(layer, *args, **kwargs)
+        signature = inspect.signature(cls.__init__)
+        try:
+            bound = signature.bind(layer, *args, **kwargs)
+        except TypeError as error:
+            takes = ", ".join(list(signature.parameters)[1:])
+            raise ArgumentError(f"{cls.__name__}: {error}. It takes: {takes or 'nothing'}.") from None
         given = dict(list(bound.arguments.items())[1:])
-        for parameter in inspect.signature(cls.__init__).parameters.values():
+        for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 given |= given.pop(parameter.name, {})
         layer.arguments = given
@@ -91,7 +101,7 @@ class Layer:
             count = _names[base]
             _names[base] += 1
             name = f"{base}_{count}" if count else base
-        if not name or any(c.isspace() or c in "/@" for c in name):
+        if not isinstance(name, str) or not name or any(c.isspace() or c in "/@" for c in name):
             raise ArgumentError(f"layer name {name!r}: use letters, digits, '_', '-' and '.' alone.")
         self.name = name
 
@@ -111,6 +121,13 @@ class Layer:
             self.set_name(None)  # a layer of one's own need not call super().__init__()
         many = isinstance(inputs, (list, tuple))
         values = tuple(mr.as_value(x) for x in (inputs if many else [inputs]))
+        try:
+            inspect.signature(self.call).bind(*values)
+        except TypeError:
+            takes = ", ".join(inspect.signature(self.call).parameters)
+            raise ArgumentError(
+                f"layer {self.name!r} ({type(self).__name__}) takes {takes}, but was given {len(values)} values."
+            ) from None
         with layer_scope(self.name) as path:
             try:
                 if not self.built:
@@ -186,11 +203,33 @@ class Layer:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        return cls(**config)
+        """A layer from what `get_config` gave; one of the user's own need not take a name."""
+        takes = inspect.signature(cls.__init__).parameters
+        named = "name" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values())
+        layer = cls(**{k: v for k, v in config.items() if named or k != "name"})
+        layer.set_name(config.get("name"))
+        return layer
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items() if k != "name")
         return f"{type(self).__name__}({shown})  # {self.name}"
+
+
+def _naming_the_layer(init: Any) -> Any:
+    """A constructor whose complaints say which layer they are about."""
+
+    @functools.wraps(init)
+    def naming(self: Layer, *args: Any, **kwargs: Any) -> None:
+        try:
+            init(self, *args, **kwargs)
+        except MillraceError as error:
+            kind = type(self).__name__
+            if not str(error.args[0]).startswith((kind, "layer ")):
+                name = self.arguments.get("name")
+                error.args = (f"layer {name!r} ({kind}): {error.args[0]}" if name else f"{kind}: {error.args[0]}",)
+            raise
+
+    return naming
 
 
 def saved_form(value: Any) -> Any:
@@ -209,7 +248,7 @@ def saved_form(value: Any) -> Any:
 
 def whole(value: Any, name: str, least: int = 1) -> int:
     """A whole number that is large enough.  Raises ArgumentError that names the argument."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}.")
     return int(value)
 

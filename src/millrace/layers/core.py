@@ -62,6 +62,8 @@ class Softmax(Layer):
 
     def __init__(self, axis: int = -1, name: str | None = None):
         super().__init__(name)
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise ArgumentError(f"axis must be a whole number, got {axis!r}.")
         self.axis = axis
 
     def call(self, x: Value) -> Value:
@@ -86,9 +88,11 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Any, name: str | None = None):
         super().__init__(name)
-        self.target_shape = tuple(target_shape)
-        if not all(isinstance(size, int) and (size > 0 or size == -1) for size in self.target_shape):
+        sizes = list(target_shape) if isinstance(target_shape, (list, tuple)) else []
+        fine = sizes and all(isinstance(size, int) and (size > 0 or size == -1) for size in sizes)
+        if not fine or sizes.count(-1) > 1:
             raise ArgumentError(f"target_shape must hold whole numbers above 0, or one -1, got {target_shape!r}.")
+        self.target_shape = tuple(sizes)
 
     def call(self, x: Value) -> Value:
         sizes = list(self.target_shape)

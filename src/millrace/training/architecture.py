@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -134,7 +135,8 @@ def _layer(entry: Mapping[str, Any], known: Mapping[str, type[Layer]], layers: S
             f"  If the class is your own, pass it: load_model(path, custom_objects={{{name!r}: {name}}})."
         )
     try:
-        return known[name].from_config(config)
+        takes = inspect.signature(known[name].from_config).parameters
+        return known[name].from_config(config, **({"custom_objects": known} if "custom_objects" in takes else {}))
     except (TypeError, MillraceError) as error:
         raise FileError(
             f"layer {config.get('name', '')!r} ({name}) cannot be made from its description: {error}"

@@ -11,7 +11,7 @@ import numpy as np
 from millrace.data.arrays import Arrays, checked_array, checked_labels
 from millrace.engines.function import Function
 from millrace.functional import Input
-from millrace.ir.core import Value
+from millrace.ir.core import Value, outside_layers
 from millrace.ir.errors import ArgumentError, DataError, FileError, ShapeError
 from millrace.ir.graph import Graph, topological
 from millrace.ir.leaves import Placeholder
@@ -52,14 +52,17 @@ class Model(Layer):
         self.outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         for value in self.inputs:
             if not isinstance(value, Value) or not isinstance(value.op, Placeholder):
-                raise ArgumentError("a model's inputs are what mr.Input made.")
+                raise ArgumentError(f"a model's inputs are what mr.Input made, got {value!r}.")
+        for value in self.outputs:
+            if not isinstance(value, Value):
+                raise ArgumentError(f"a model's outputs are what its layers made, got {value!r}.")
         self.steps = architecture.steps_of(self.inputs, self.outputs)
-        self.graph = Graph(self.inputs, self.outputs)
         self.layers = list(dict.fromkeys(step.layer for step in self.steps if step.layer is not None))
         names = [layer.name for layer in self.layers]
         for layer_name in names:
             if names.count(layer_name) > 1:
                 raise ArgumentError(f"two layers are called {layer_name!r}: give one another name.")
+        self.graph = Graph(self.inputs, self.outputs)
         self.built = True
         self._steps: Steps | None = None
         self._predict: dict[Any, Function] = {}
@@ -112,6 +115,7 @@ class Model(Layer):
 
     def summary(self) -> None:
         """Print each layer with its output's shape and its number of parameters."""
+        self._need_graph("show its layers")
         print_summary(self)
 
     # ---- as a layer
@@ -122,7 +126,11 @@ class Model(Layer):
         for mine, given in zip(self.inputs, inputs, strict=True):
             if mine.ndim != given.ndim or mine.dtype != given.dtype or mine.shape[1:] != given.shape[1:]:
                 raise ShapeError(f"the model takes {mine.type}, got {given.type}.")
-        new = self.graph.substitute(dict(zip(self.inputs, inputs, strict=True)))
+        updates = self.layer_updates()
+        whole = Graph(self.inputs, [*self.outputs, *updates.values()])
+        new = whole.substitute(dict(zip(self.inputs, inputs, strict=True)))
+        for variable, value in updates.items():
+            self.add_update(variable, new.get(value, value))
         results = [new.get(value, value) for value in self.outputs]
         return results if len(results) > 1 else results[0]
 
@@ -155,11 +163,14 @@ class Model(Layer):
         self.loss, self.optimizer = loss_named(loss), optimizer_named(optimizer)
         given = [metrics] if isinstance(metrics, str) else list(metrics)
         self.metrics = [metric_named(m, self.loss) for m in given]
-        updates = {v: x for layer in self.layers for v, x in layer.all_updates if self._sees(x)}
         self._steps = Steps(
-            self.inputs, self.outputs[0], self.trainable_weights, updates, self.loss, self.metrics, self.optimizer,
-            engine, check_finite,
+            self.inputs, self.outputs[0], self.trainable_weights, self.layer_updates(), self.loss, self.metrics,
+            self.optimizer, engine, check_finite,
         )  # fmt: skip
+
+    def layer_updates(self) -> dict[Variable, Value]:
+        """What training gives the variables of layers at each step, such as counts and running means."""
+        return {v: x for layer in self.layers for v, x in layer.all_updates if self._sees(x)}
 
     def _sees(self, value: Value) -> bool:
         """Whether a layer's update belongs to this model's graph: it needs no other inputs."""
@@ -348,8 +359,9 @@ class Sequential(Model):
 
     def _join(self, value: Value) -> None:
         first = value
-        for layer in self._waiting:
-            value = layer(value)
+        with outside_layers():  # its layers are its own, wherever it is first used
+            for layer in self._waiting:
+                value = layer(value)
         self._connect(first, value)
 
 
