@@ -11,6 +11,6 @@ from millrace.ir.rewrite import rules as rewrites
 from millrace.ir.rewrite import simplify
 from millrace.ir.state import Variable
 from millrace.ir.text import parse
-from millrace.layers.initializers import set_seed
+from millrace.layers.base import set_seed
 from millrace.training import callbacks, losses, metrics, optimizers
 from millrace.training.model import Model, Sequential, load_model

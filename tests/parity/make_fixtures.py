@@ -6,6 +6,11 @@ Run it where torch and numpy are installed: python tests/parity/make_fixtures.py
 for each floating-point output a weight `NAME/given0`, ..., and for each floating-point input the gradient
 `NAME/grad0`, ... of the sum of outputs times weights. Arrays are in Millrace's layout: channels last,
 kernels [*kernel, channels / groups, filters]. Inputs are float32, all else is computed in float64.
+
+`training_run.npz` holds training runs of one small convolutional network on `digits640.npz`, which
+export_digits.py wrote, also in float64: the start weights `start/LAYER/WEIGHT` (float32), and for each
+OPTIMIZER the loss of each of 50 steps, `OPTIMIZER/losses`, and of each final weight its mean, standard
+deviation and norm, `OPTIMIZER/LAYER/WEIGHT`.
 """
 
 from pathlib import Path
@@ -416,9 +421,55 @@ def operations(path):
     print(f"{path.name}: {len(case.names)} cases, {path.stat().st_size / 1000:.0f} kB, torch {torch.__version__}")
 
 
+OPTIMIZERS = {
+    "sgd_momentum_decay": lambda w: torch.optim.SGD(w, lr=0.05, momentum=0.9, weight_decay=5e-4),
+    "sgd_nesterov": lambda w: torch.optim.SGD(w, lr=0.05, momentum=0.9, nesterov=True),
+    "adam": lambda w: torch.optim.Adam(w, lr=0.005, eps=1e-7),
+    "adamw": lambda w: torch.optim.AdamW(w, lr=0.005, eps=1e-7, weight_decay=0.2),
+}
+
+
+def training_run(path, steps=50, batch_size=32):
+    """A network trained in file order, from the same weights by each optimizer; after the last example the first."""
+    rng = np.random.default_rng(1998)
+    start = {}
+    for name, *shape in (("conv1", 3, 3, 1, 6), ("conv2", 3, 3, 6, 8), ("dense", 3 * 3 * 8, 10)):
+        spread = np.sqrt(2 / np.prod(shape[:-1]))
+        start[f"{name}/kernel"] = (spread * rng.standard_normal(shape)).astype(np.float32)
+        start[f"{name}/bias"] = (0.1 * rng.standard_normal(shape[-1])).astype(np.float32)
+    with np.load(HERE / "digits640.npz") as digits:
+        x = torch.tensor(digits["x"][..., None] / 16.0)
+        y = torch.tensor(digits["y"].astype(np.int64))
+
+    def network(x, w):
+        x = torch.relu(conv(x, w["conv1/kernel"], pads=((1, 1), (1, 1))) + w["conv1/bias"])
+        x = max_pool(conv(x, w["conv2/kernel"]) + w["conv2/bias"], 2, 2)
+        return x.flatten(1) @ w["dense/kernel"] + w["dense/bias"]
+
+    arrays = {f"start/{name}": array for name, array in start.items()}
+    for name, make in OPTIMIZERS.items():
+        w = {key: torch.tensor(array.astype(np.float64), requires_grad=True) for key, array in start.items()}
+        optimizer = make(list(w.values()))
+        losses = []
+        for step in range(steps):
+            chosen = torch.arange(step * batch_size, (step + 1) * batch_size) % len(x)
+            loss = F.cross_entropy(network(x[chosen], w), y[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        arrays[f"{name}/losses"] = np.array(losses)
+        for weight, tensor in w.items():
+            array = tensor.detach().numpy()
+            arrays[f"{name}/{weight}"] = np.array([array.mean(), array.std(), np.linalg.norm(array)])
+    np.savez_compressed(path, **arrays)
+    print(f"{path.name}: {len(OPTIMIZERS)} runs, {path.stat().st_size / 1000:.0f} kB, torch {torch.__version__}")
+
+
 def main():
     torch.set_num_threads(1)
     operations(HERE / "operations.npz")
+    training_run(HERE / "training_run.npz")
 
 
 if __name__ == "__main__":

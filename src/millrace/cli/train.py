@@ -10,7 +10,7 @@ from millrace.data.datasets import Dataset
 from millrace.engines.function import engine_named
 from millrace.explain.report import write_report
 from millrace.ir.errors import ArgumentError, FileError
-from millrace.layers.initializers import set_seed
+from millrace.layers.base import set_seed
 from millrace.models import recipe
 from millrace.training.callbacks import duration
 from millrace.training.loop import Interrupted
@@ -89,7 +89,7 @@ def compiled(config: dict[str, Any]) -> Model:
 
 
 def fit(run: Run, model: Model, data: Dataset, config: dict[str, Any], epoch: int, step: int) -> None:
-    """Train to the end, write the report, and say what came of it."""
+    """Train to the end, then write the report."""
     started = time.perf_counter()
     try:
         model.fit(
@@ -98,10 +98,18 @@ def fit(run: Run, model: Model, data: Dataset, config: dict[str, Any], epoch: in
             initial_epoch=epoch, initial_step=step,
         )  # fmt: skip
     except Interrupted as stop:
+        if stop.epoch >= config["epochs"]:
+            print("\nCtrl-C came when training was over; the report follows.")
+            return finish(run, model, data, started)
         raise KeyboardInterrupt(
             f"stopped after {stop.step} steps of epoch {stop.epoch + 1}; everything is saved.\n"
             f"  Go on with: millrace train --resume {run.path}"
         ) from None
+    finish(run, model, data, started)
+
+
+def finish(run: Run, model: Model, data: Dataset, started: float) -> None:
+    """Write the report of a run that is over, and say what came of it."""
     print(f"\nTrained in {duration(time.perf_counter() - started)}.")
     write_report(run, model, data)
     last = run.metrics()[-1]

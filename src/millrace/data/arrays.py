@@ -73,7 +73,8 @@ def checked_labels(array: np.ndarray, classes: int, name: str) -> np.ndarray:
     """Class numbers as int32.  Raises DataError for a label that is no class of the model."""
     if array.dtype.kind == "f" and not (array == np.floor(array)).all():
         raise DataError(
-            f"{name} must hold class numbers 0 to {classes - 1}, but has fractions such as {array.ravel()[0]}."
+            f"{name} must hold class numbers 0 to {classes - 1}, but has fractions such as "
+            f"{array[array != np.floor(array)][0]}."
         )
     low, high = array.min(), array.max()
     if low < 0 or high >= classes:

@@ -101,7 +101,7 @@ class Function:
             self._programs[key] = self.engine.prepare(self.simplified, sizes)
         outputs = self._run(self._programs[key], given)
         if self.check_finite and not bool(outputs.pop()):
-            raise replay(self.graph, given)[0]
+            raise replay(self.graph, given)
         return self._shape_result(outputs)
 
     def _run(self, program: Any, given: list[Any]) -> list[Any]:
@@ -148,26 +148,26 @@ def checked(inputs: Sequence[Value], arrays: Sequence[Any]) -> tuple[list[Any], 
     return given, sizes
 
 
-def replay(graph: Graph, arrays: Sequence[Any]) -> tuple[NonFiniteError, bool]:
-    """A call that went wrong, run again in the interpreter: the error that names its cause, and if it was found."""
+def replay(graph: Graph, arrays: Sequence[Any]) -> NonFiniteError:
+    """A call that went wrong, run again in the interpreter: the error that names its cause."""
     for value, array in zip(graph.inputs, arrays, strict=True):
         bad = _first_bad(np.asarray(array))
         if bad is not None:
-            return NonFiniteError(f"input {_label(value)!r} is not finite at index {bad}: clean the data first."), True
+            return NonFiniteError(f"input {_label(value)!r} is not finite at index {bad}: clean the data first.")
     variables = graph.variables
     with snapshot(variables) as buffers:
         state = {v: np.array(b) for v, b in zip(variables, buffers, strict=True)}
     for variable, array in state.items():
         bad = _first_bad(array)
         if bad is not None:
-            return NonFiniteError(f"variable {variable.name!r} is not finite at index {bad} before this step."), True
+            return NonFiniteError(f"variable {variable.name!r} is not finite at index {bad} before this step.")
     given, sizes = checked(graph.inputs, arrays)
     try:
         Interpreter(check=True).prepare(graph, sizes)(given, state)
     except NonFiniteError as error:
-        return error, True
+        return error
     text = "the compiled step gave infinity or NaN, the interpreter does not: a value overflowed only there."
-    return NonFiniteError(text), False
+    return NonFiniteError(text)
 
 
 def dimension_names(graph: Graph) -> frozenset[str]:

@@ -1,11 +1,10 @@
 """Layers under Keras's names."""
 
 from millrace.functional import Input
-from millrace.layers.base import LAYERS, Layer
+from millrace.layers.base import LAYERS, Layer, set_seed
 from millrace.layers.convolution import Conv1D, Conv2D, Conv3D
 from millrace.layers.core import Activation, Dense, Flatten, Reshape, Softmax
 from millrace.layers.dropout import Dropout
-from millrace.layers.initializers import set_seed
 from millrace.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,

@@ -19,12 +19,23 @@ from millrace.ir.errors import ArgumentError, MillraceError
 from millrace.ir.location import here
 from millrace.ir.state import Variable
 from millrace.ir.types import TensorType
+from millrace.layers import initializers
 from millrace.layers.activations import activation_name
 from millrace.layers.initializers import initializer
 from millrace.ops.shape import Reshape
 
 LAYERS: dict[str, type[Layer]] = {}
 _names: Counter[str] = Counter()
+
+
+def set_seed(seed: int) -> None:
+    """The seed of all weights and dropout masks of layers built from now on; automatic names start anew.
+
+    So the same program after the same seed builds the same network.
+    Raises ArgumentError for a seed outside 0 ... 2^32 - 1.
+    """
+    initializers.set_seed(seed)
+    _names.clear()
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,10 @@ def write_whole(path: Path, content: bytes) -> None:
         ) from None
 
 
-def checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def checksum(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
+    """One number for the arrays and for what is said of them."""
+    said = {key: value for key, value in about.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
@@ -64,7 +66,8 @@ def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], about: Mappi
     from safetensors.numpy import save
 
     kept = {name: np.array(array, order="C") for name, array in arrays.items()}  # others would be scrambled
-    header = {"millrace": json.dumps({**about, "format": FORMAT, "sha256": checksum(kept)})}
+    said = {**about, "format": FORMAT}
+    header = {"millrace": json.dumps({**said, "sha256": checksum(kept, said)})}
     write_whole(Path(path), save(kept, metadata=header))
 
 
@@ -95,6 +98,6 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise FileError(f"{path} does not say its format: Millrace did not write it.")
     if about["format"] > FORMAT:
         raise FileError(f"{path} has format {about['format']}, this Millrace reads up to {FORMAT}: update Millrace.")
-    if about.get("sha256") != checksum(arrays):
+    if about.get("sha256") != checksum(arrays, about):
         raise FileError(f"{path} is damaged: its checksum does not match. Take an earlier checkpoint, or train again.")
     return arrays, about

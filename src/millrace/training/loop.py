@@ -77,10 +77,13 @@ class Loop:
         try:
             with interruptible() as asked:
                 self.steps.healthy.assign(np.bool_(True))
+                self.completed = int(self.steps.completed.numpy())
                 for callback in self.callbacks:
                     callback.on_train_begin(plan)
                 for epoch in range(initial_epoch, self.epochs):
                     logs = self.epoch(epoch, initial_step if epoch == initial_epoch else 0, asked)
+                if asked[0]:  # after the last step, during validation or a callback
+                    raise Interrupted(self.epochs, 0)
                 for callback in self.callbacks:
                     callback.on_train_end(logs)
         finally:
@@ -119,21 +122,17 @@ class Loop:
         self.history.batch_losses += [float(loss) for loss in self.waiting]
         if not bool(self.steps.healthy.numpy()):
             raise self.failure(epoch)
+        self.completed = int(self.steps.completed.numpy())
         self.waiting.clear()
         self.recent.clear()
         return self.steps.means.read()
 
     def failure(self, epoch: int) -> MillraceError:
-        """The first of the recent batches whose step fails when it is run again, and why."""
-        step, arrays = self.recent[-1]
-        error, _ = self.steps.explain_failure(arrays)
-        for earlier, given in self.recent:
-            cause, found = self.steps.explain_failure(given)
-            if found:
-                step, error = earlier, cause
-                break
+        """Which of the recent steps failed, and why: it is run again on its batch and the state before it."""
+        step, arrays = self.recent[int(self.steps.completed.numpy()) - self.completed]
+        error = self.steps.explain_failure(arrays)
         return type(error)(
-            f"training stopped at step {step} of epoch {epoch + 1}: {error.args[0]}\n"
+            f"training stopped at step {step} of epoch {epoch + 1}: {error}\n"
             "  The weights are those before that step. A smaller learning rate or scaled inputs often help."
         )
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from millrace.data.arrays import Arrays, checked_array, checked_labels
 from millrace.engines.function import Function
-from millrace.functional import Input
+from millrace.functional import Input, random_state
 from millrace.ir.core import Value, outside_layers
-from millrace.ir.errors import ArgumentError, DataError, FileError, ShapeError
+from millrace.ir.errors import ArgumentError, DataError, FileError, MillraceError, ShapeError
 from millrace.ir.graph import Graph, topological
 from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable
-from millrace.layers.base import Layer
+from millrace.ir.types import as_dtype
+from millrace.layers.base import Layer, whole
 from millrace.layers.initializers import current_seed
 from millrace.training import architecture
 from millrace.training.callbacks import Callback, History, Progress
@@ -24,6 +25,7 @@ from millrace.training.checkpoint import load_arrays, save_arrays
 from millrace.training.loop import Loop, evaluate
 from millrace.training.losses import loss as loss_named
 from millrace.training.metrics import metric as metric_named
+from millrace.training.optimizers import number
 from millrace.training.optimizers import optimizer as optimizer_named
 from millrace.training.step import Steps, predict_function
 from millrace.training.summary import print_summary
@@ -65,6 +67,7 @@ class Model(Layer):
         self.graph = Graph(self.inputs, self.outputs)
         self.built = True
         self._steps: Steps | None = None
+        self.lost_schedule = False
         self._predict: dict[Any, Function] = {}
 
     # ---- the weights
@@ -161,7 +164,7 @@ class Model(Layer):
         if loss is None:
             raise ArgumentError("compile needs a loss, e.g. loss='sparse_categorical_crossentropy' or loss='mse'.")
         self.loss, self.optimizer = loss_named(loss), optimizer_named(optimizer)
-        given = [metrics] if isinstance(metrics, str) else list(metrics)
+        given = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
         self.metrics = [metric_named(m, self.loss) for m in given]
         self._steps = Steps(
             self.inputs, self.outputs[0], self.trainable_weights, self.layer_updates(), self.loss, self.metrics,
@@ -180,7 +183,11 @@ class Model(Layer):
     def training_steps(self) -> Steps:
         """The compiled steps.  Raises ArgumentError before `compile`."""
         if self._steps is None:
-            raise ArgumentError("the model is not compiled: call model.compile(optimizer, loss, metrics) first.")
+            lost = " Its learning rate was a function, which a file does not hold: give it again."
+            raise ArgumentError(
+                "the model is not compiled: call model.compile(optimizer, loss, metrics) first."
+                + (lost if self.lost_schedule else "")
+            )
         return self._steps
 
     def _need_graph(self, what: str) -> None:
@@ -197,7 +204,11 @@ class Model(Layer):
             checked = checked_array(array, value.type, label)
             if checked.dtype.kind == "f" and value.type.is_integer:
                 raise DataError(f"{label} holds {checked.dtype}, the model takes {value.dtype}: convert it first.")
-            made.append(np.ascontiguousarray(checked, dtype=value.dtype))
+            converted = np.ascontiguousarray(as_dtype(checked, value.dtype, label))
+            if value.type.is_float and not np.isfinite(converted).all():
+                first = int(np.argwhere(~np.isfinite(converted))[0][0])
+                raise DataError(f"{label} is too large for {value.dtype} in example number {first}: scale it first.")
+            made.append(converted)
         return made
 
     def _examples(self, x: Any, y: Any, names: tuple[str, str]) -> Arrays:
@@ -207,7 +218,10 @@ class Model(Layer):
             raise DataError(f"{names[1]} is missing: give the right answer for each example.")
         target = checked_array(y, steps.target.type, names[1])
         classes = self.loss.classes(self.outputs[0].type)
-        target = target.astype(steps.target.dtype) if classes is None else checked_labels(target, classes, names[1])
+        if classes is None:
+            target = as_dtype(target, steps.target.dtype, names[1])
+        else:
+            target = checked_labels(target, classes, names[1])
         labels = [names[0]] * len(arrays)
         return Arrays([*arrays, target], [*labels, names[1]])
 
@@ -225,12 +239,16 @@ class Model(Layer):
 
         Raises DataError for data that cannot be used, NonFiniteError when training breaks down.
         """
-        if not isinstance(epochs, int) or epochs < 0:
-            raise ArgumentError(f"epochs must be a whole number of at least 0, got {epochs!r}.")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ArgumentError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
-        if not 0 <= validation_split < 1:
-            raise ArgumentError(f"validation_split must be at least 0 and below 1, got {validation_split!r}.")
+        whole(batch_size, "batch_size")
+        for name, given in (("epochs", epochs), ("initial_epoch", initial_epoch), ("initial_step", initial_step)):
+            whole(given, name, 0)
+        number(validation_split, "validation_split", 0, 1, open_high=True)
+        chosen = current_seed() if seed is None else whole(seed, "seed", 0)
+        random_state(chosen)  # checks its range
+        if validation_data is not None and not (
+            isinstance(validation_data, (tuple, list)) and len(validation_data) == 2
+        ):
+            raise ArgumentError("validation_data must be a pair: (x, y).")
         data = self._examples(x, y, ("x", "y"))
         validation = None
         if validation_data is not None:
@@ -247,13 +265,15 @@ class Model(Layer):
         every = [history, *callbacks, *([Progress()] if verbose else [])]
         for callback in every:
             callback.model = self
-        chosen = current_seed() if seed is None else seed
+        if initial_step >= max(data.steps(batch_size), 1):
+            raise ArgumentError(f"initial_step={initial_step}, but an epoch has {data.steps(batch_size)} steps.")
         loop = Loop(self.training_steps, data, validation, batch_size, epochs, chosen, shuffle, every, history)
         loop.run(initial_epoch, initial_step)
         return history
 
     def evaluate(self, x: Any, y: Any, batch_size: int = 32) -> dict[str, float]:
         """The mean loss and metrics over examples, without training: {"loss": ..., "accuracy": ...}."""
+        whole(batch_size, "batch_size")
         return evaluate(self.training_steps, self._examples(x, y, ("x", "y")), batch_size)
 
     def predict(self, x: Any, batch_size: int = 32, engine: Any = None) -> np.ndarray:
@@ -262,6 +282,7 @@ class Model(Layer):
         Raises DataError for examples that the model does not take.
         """
         self._need_graph("predict")
+        whole(batch_size, "batch_size")
         if len(self.outputs) != 1:
             raise ArgumentError(f"predict gives one output; this model has {len(self.outputs)}. Use mr.function.")
         arrays = self._inputs_of(x, "x")
@@ -292,7 +313,9 @@ class Model(Layer):
         """
         self._need_graph("save")
         about: dict[str, Any] = {"kind": "model", "architecture": self.get_config(), "progress": dict(progress or {})}
-        if self._steps is not None:
+        if self._steps is not None and self.optimizer.schedule is not None:
+            about["compile"] = None  # a function is not saved: whoever loads this compiles it with the function again
+        elif self._steps is not None:
             about["compile"] = {
                 "optimizer": self.optimizer.get_config(), "loss": self.loss.get_config(),
                 "metrics": [m.get_config() for m in self.metrics],
@@ -305,6 +328,8 @@ class Model(Layer):
         Raises FileError if it is damaged, or not of this model; then nothing is taken over.
         """
         arrays, about = load_arrays(path)
+        if not isinstance(about.get("progress"), dict):
+            raise FileError(f"{path} does not say how far training got: it is damaged, or no model.")
         missing = [v.name for v in self.weights if v.name not in arrays]
         if missing:
             raise FileError(f"{path} is of another model: it has no weight {missing[0]!r}.")
@@ -317,7 +342,7 @@ class Model(Layer):
                 )
         for variable, array in taken:
             variable.assign(array)
-        return dict(about.get("progress", {}))
+        return dict(about["progress"])
 
 
 class Sequential(Model):
@@ -332,7 +357,7 @@ class Sequential(Model):
         self._waiting: list[Layer] = []
         self.layers: list[Layer] = []
         self.inputs: list[Value] = []
-        self._steps, self._predict = None, {}
+        self._steps, self._predict, self.lost_schedule = None, {}, False
         for layer in layers:
             if not isinstance(layer, (Layer, Value)):
                 raise ArgumentError(f"Sequential takes layers, got {layer!r}.")
@@ -373,9 +398,13 @@ def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | Non
     _, about = load_arrays(path)
     if about.get("kind") != "model" or not isinstance(about.get("architecture"), dict):
         raise FileError(f"{path} holds no model.")
-    model = Model.from_config(about["architecture"], custom_objects)
-    assert isinstance(model, Model)
-    if "compile" in about:
+    try:
+        model = Model.from_config(about["architecture"], custom_objects)
+        assert isinstance(model, Model)
+    except (MillraceError, TypeError, AttributeError) as error:
+        raise FileError(f"{path}: {error}") from None
+    model.lost_schedule = "compile" in about and about["compile"] is None
+    if about.get("compile") is not None:
         try:
             kept = about["compile"]
             model.compile(kept["optimizer"], kept["loss"], kept["metrics"], engine)

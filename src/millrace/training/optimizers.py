@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -18,7 +19,8 @@ Updates = dict[Variable, Value]
 
 def number(value: Any, name: str, low: float, high: float = float("inf"), open_high: bool = False) -> float:
     """A number within bounds.  Raises ArgumentError that names the argument."""
-    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    fine = fine and low <= value <= high
     if not fine or (open_high and value == high):
         bounds = f"at least {low:g}" + (
             f" and {'below' if open_high else 'at most'} {high:g}" if high < float("inf") else ""

@@ -83,6 +83,7 @@ class Steps:
         roots = {metric.name for metric in metrics if metric.root}
         self.means, self.test_means = Means(names, "training", roots), Means(names, "validation", roots)
         self.healthy = Variable(np.bool_(True), "training/healthy", False)
+        self.completed = Variable(np.int64(0), "training/completed", False)  # steps, but for those not finite
 
         with layer_scope("loss"):
             losses = loss(self.target, output)
@@ -96,6 +97,7 @@ class Steps:
         with layer_scope("metrics"):
             examples = [losses, *(metric(self.target, output) for metric in metrics)]
         updates |= self.means.updates(examples, self.weights)
+        updates[self.completed] = mr.add(self.completed, np.int64(1))
         self.unguarded = Graph([*inputs, self.target, self.weights], [self.loss_value], updates)
         if check_finite:
             updates = self._guarded(updates, changes)
@@ -128,8 +130,8 @@ class Steps:
         """The state of training that is neither a weight nor the optimizer's."""
         return [self.means.sums, self.means.count]
 
-    def explain_failure(self, arrays: Sequence[Any]) -> tuple[NonFiniteError, bool]:
-        """Why the step on these arrays gave what is not finite, and whether the interpreter found it."""
+    def explain_failure(self, arrays: Sequence[Any]) -> NonFiniteError:
+        """Why the step on these arrays gives what is not finite: the first node, and its line."""
         return replay(self.unguarded, arrays)
 
 
