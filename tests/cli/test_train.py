@@ -244,14 +244,11 @@ def flip(copy):
 
 
 def rename_layer(copy):
-    from safetensors import safe_open
-    from safetensors.numpy import save_file
+    from millrace.training.checkpoint import load_arrays, save_arrays
 
-    file = copy / "weights.safetensors"
-    with safe_open(file, framework="numpy") as opened:
-        about = json.loads(opened.metadata()["millrace"])
+    kept, about = load_arrays(copy / "weights.safetensors")
     about["architecture"]["steps"][0]["class_name"] = "Conv4D"
-    save_file(arrays(file), file, metadata={"millrace": json.dumps(about)})
+    save_arrays(copy / "weights.safetensors", kept, about)
 
 
 DAMAGE = [
