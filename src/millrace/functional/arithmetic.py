@@ -85,6 +85,19 @@ def divide(x: Like, y: Like) -> Value:
     return arithmetic.Divide()(_float(x), _float(y))
 
 
+def floor_divide(x: Like, y: Like) -> Value:
+    """The greatest whole number that is not above x / y, in their dtype.  Source: NumPy floor_divide."""
+    x, y = together(x, y)
+    if x.type.is_float:
+        return floor(divide(x, y))
+    return cast(floor(divide(cast(x, "float64"), cast(y, "float64"))), x.dtype)
+
+
+def remainder(x: Like, y: Like) -> Value:
+    """What floor division leaves, with the sign of y.  Source: NumPy remainder."""
+    return subtract(x, multiply(y, floor_divide(x, y)))
+
+
 def power(x: Like, y: Like) -> Value:
     """x to the power y; a whole-number y that is known is exact for negative x too.  Source: NumPy power."""
     if isinstance(y, (int, float)) and not isinstance(y, bool) and float(y).is_integer() and math.fabs(y) < 1024:

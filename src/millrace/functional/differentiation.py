@@ -31,6 +31,9 @@ def gradients(loss: Value, wrt: Sequence[Value | Variable], unconnected: str = "
         raise ArgumentError(f"unconnected must be 'error' or 'zero', got {unconnected!r}.")
     if isinstance(wrt, (Value, Variable)):
         raise ArgumentError("gradients takes a list of values: mr.gradients(loss, [w]).")
+    for x in wrt:
+        if not isinstance(x, (Value, Variable)):
+            raise ArgumentError(f"gradients are taken with respect to values and variables, got {x!r}.")
     names = [f"variable {x.name!r}" if isinstance(x, Variable) else f"the {x.op.name} value" for x in wrt]
     return gradient.gradients(_namespace(), as_value(loss), [as_value(x) for x in wrt], names, unconnected)
 

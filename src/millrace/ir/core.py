@@ -93,7 +93,6 @@ class Expression:
 
     __slots__ = ()
     __array_priority__ = 1000  # NumPy arrays leave `array * value` to us
-    __array_ufunc__ = None
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -106,6 +105,19 @@ class Expression:
     @property
     def ndim(self) -> int:
         return self.type.ndim
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same value, for dictionaries; numbers are compared with mr.equal."""
+        if isinstance(other, (bool, int, float, np.ndarray, np.generic)):
+            raise ArgumentError("== tells whether two values are the same node: compare numbers with mr.equal(x, y).")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __len__(self) -> int:
+        if not self.shape or not isinstance(self.shape[0], int):
+            raise ArgumentError(f"{self.type} has no length that is known now.")
+        return self.shape[0]
 
     def __bool__(self) -> bool:
         raise ArgumentError(

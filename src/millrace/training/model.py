@@ -216,14 +216,35 @@ class Model(Layer):
         arrays = self._inputs_of(x, names[0])
         if y is None:
             raise DataError(f"{names[1]} is missing: give the right answer for each example.")
-        target = checked_array(y, steps.target.type, names[1])
         classes = self.loss.classes(self.outputs[0].type)
+        y = self._answers(np.asarray(y) if not hasattr(y, "ndim") and len(np.shape(y)) else y, names[1])
+        target = checked_array(y, steps.target.type, names[1])
         if classes is None:
             target = as_dtype(target, steps.target.dtype, names[1])
         else:
             target = checked_labels(target, classes, names[1])
         labels = [names[0]] * len(arrays)
         return Arrays([*arrays, target], [*labels, names[1]])
+
+    def _answers(self, y: Any, name: str) -> Any:
+        """y as the loss wants it: a column for one output; an error where it was meant for another loss."""
+        wanted, ndim = self.training_steps.target.type, getattr(y, "ndim", -1)
+        output = self.outputs[0].type
+        one_hot = self.loss.labels and ndim == output.ndim and y.shape[-1] == output.shape[-1] > 1
+        if one_hot:
+            raise DataError(
+                f"{name} holds a row of {y.shape[-1]} numbers for each example, but the loss wants class numbers: use "
+                f"loss='categorical_crossentropy', or give {name}.argmax(-1)."
+            )
+        if not self.loss.labels and ndim == wanted.ndim - 1:
+            if wanted.shape[-1] == 1:
+                return y[..., None]
+            if y.dtype.kind in "iu":
+                raise DataError(
+                    f"{name} holds class numbers, but the loss wants {wanted.shape[-1]} numbers for each example: use "
+                    f"loss='sparse_categorical_crossentropy', or one-hot rows."
+                )
+        return y
 
     def fit(
         self, x: Any, y: Any = None, batch_size: int = 32, epochs: int = 1, validation_data: Any = None,
