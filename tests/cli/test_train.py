@@ -200,7 +200,7 @@ BAD = [
     (["train", "--epochs", "0"], "--epochs must be at least 1"),
     (["train", "--epochs", "many"], "many"),
     (["train", "--batch-size", "-3"], "--batch-size"),
-    (["train", "--learning-rate", "-1"], "learning_rate"),
+    (["train", "--learning-rate", "-1"], "--learning-rate"),
     (["train", "--seed", "-1"], "seed"),
     (["train", "--resume", "nowhere"], "nowhere does not exist"),
     (["train", "--out", "file"], "cannot make the run directory"),

@@ -719,7 +719,7 @@ def test_a_misspelt_or_missing_argument_names_the_layer(make, word):
         lambda: mr.Input((3,), dtype="flot32"),
         lambda: mr.Sequential([3]),
         lambda: mr.Sequential([mr.Input((3,)), layers.Dense(2), 3]),
-        lambda: mr.Sequential([layers.Dense(2)]).predict(np.ones((1, 3))),
+        lambda: mr.Sequential([layers.Dense(2)]).predict(np.ones(3)),
         lambda: mr.Model(3, 4),
         lambda: mr.Model(mr.Input((3,)), 4),
         lambda: mr.Model(mr.Input((3,)), layers.Dense(2)(mr.Input((3,)))),

@@ -76,7 +76,7 @@ BAD_Y = {
     "a nan": (with_value(Y.astype("f4"), 1, np.nan), ["NaN", "number 1"]),
     "text": (np.array(list("abcabc")), ["y", "not numbers"]),
     "objects": (np.array([0, 1, None, 0, 1, 2], object), ["object"]),
-    "one-hot": (np.eye(3)[Y], ["y", "[3]"]),
+    "one-hot": (np.eye(3)[Y], ["y", "categorical_crossentropy"]),
     "fewer than examples": (Y[:4], ["x has 6", "y has 4"]),
     "more than examples": (np.tile(Y, 2), ["y has 12"]),
 }

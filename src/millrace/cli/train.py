@@ -15,7 +15,7 @@ from millrace.models import recipe
 from millrace.training.callbacks import duration
 from millrace.training.loop import Interrupted
 from millrace.training.model import Model
-from millrace.training.optimizers import Adam
+from millrace.training.optimizers import Adam, number
 from millrace.training.run import Run
 
 
@@ -25,6 +25,9 @@ def start_run(
 ) -> None:  # fmt: skip
     """A new run directory, trained from the first step."""
     chosen = recipe(name)
+    number(0.0 if learning_rate is None else learning_rate, "--learning-rate", 0)
+    if not 0 <= seed < 2**32:
+        raise ArgumentError(f"--seed must be a whole number from 0 to 2^32 - 1, got {seed}.")
     config = {
         "model": name,
         "engine": engine_named(engine).name,

@@ -47,7 +47,7 @@ def _compiler(fall_back: bool) -> Any:
         if not fall_back:
             raise ArgumentError(
                 f"the XLA engine needs JAX, which cannot be imported ({error}). "
-                "Install it with `pip install jax`, or pass engine='numpy'."
+                "Install it with `pip install jax`, or choose the NumPy engine (engine='numpy', --engine numpy)."
             ) from None
         warnings.warn(
             f"JAX cannot be imported ({error}): Millrace runs in its NumPy interpreter, with the same results and "
@@ -76,6 +76,10 @@ class Function:
         self.simplified = guarded if engine.observes else simplify(guarded, off)
         self.names = dimension_names(guarded)
         self._programs: dict[tuple[tuple[str, int], ...], Any] = {}
+
+    def __str__(self) -> str:
+        """The text of its graph."""
+        return str(self.graph)
 
     @property
     def compiled_programs(self) -> int:
@@ -234,6 +238,11 @@ def function(
     mr = functional()
     if isinstance(inputs, Value):
         raise ArgumentError("function takes a list of inputs: mr.function([x], ...).")
+    if updates is not None and not (isinstance(updates, Mapping) and all(isinstance(v, Variable) for v in updates)):
+        raise ArgumentError(
+            "updates maps variables to their new values: {w: w - 0.1 * dw}. (After `w += ...` the name w is a value, "
+            "no longer the variable.)"
+        )
     one = not isinstance(outputs, (list, tuple))
     values = [mr.as_value(x) for x in ([outputs] if one else outputs)]
     graph = Graph(list(inputs), values, {v: mr.as_value(x, v.dtype) for v, x in (updates or {}).items()})

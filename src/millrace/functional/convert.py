@@ -149,6 +149,8 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, name: str = "axis")
         return tuple(range(ndim))
     axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
     for a in axes:
+        if isinstance(a, bool) or not isinstance(a, (int, np.integer)):
+            raise ArgumentError(f"{name} must be a whole number, several, or None, got {axis!r}.")
         if not -ndim <= a < ndim:
             raise ShapeError(f"{name} {a} is out of range for {ndim} axes: use {-ndim} to {ndim - 1}.")
     result = tuple(sorted(int(a) % ndim for a in axes))

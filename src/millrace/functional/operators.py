@@ -13,6 +13,7 @@ from millrace.ir.errors import ArgumentError
 from millrace.ir.graph import Graph, topological
 from millrace.ir.leaves import Placeholder
 from millrace.ir.printing import formula
+from millrace.ir.text import text
 
 
 def _swapped(function: Any) -> Any:
@@ -21,7 +22,9 @@ def _swapped(function: Any) -> Any:
 
 def shown(value: Value) -> str:
     """At the prompt: the value itself where nothing is open, else its type and its mathematics."""
-    is_open = any(isinstance(node.op, Placeholder) for node in topological([value]))
+    nodes = topological([value])
+    is_open = any(isinstance(n.op, Placeholder) or not n.outputs[0].type.is_concrete for n in nodes)
+    is_open = is_open or any(n.op.name == "Size" and not isinstance(vars(n.op)["of"], int) for n in nodes)
     if is_open:
         return f"<{value.type}: {formula(value)}>"
     return repr(Graph([], [value]).evaluate([])[0])
@@ -34,10 +37,9 @@ def known_now(value: Any, dtype: Any = None, copy: Any = None) -> np.ndarray:
     """
     value = as_value(value)
     for node in topological([value]):
-        if isinstance(node.op, Placeholder):
-            raise ArgumentError(
-                f"{value.type} has no value yet: it waits for input {node.op.label!r}. Call it through mr.function."
-            )
+        if isinstance(node.op, Placeholder) or not node.outputs[0].type.is_concrete:
+            waits = f"input {node.op.label!r}" if isinstance(node.op, Placeholder) else f"the size of {value.type}"
+            raise ArgumentError(f"{value.type} has no value yet: it waits for {waits}. Call it through mr.function.")
     return np.array(Graph([], [value]).evaluate([])[0], dtype=dtype)
 
 
@@ -76,4 +78,5 @@ def install() -> None:
     for name, function in table.items():
         setattr(Expression, name, function)
     Value.__repr__ = shown  # type: ignore[method-assign,assignment]
+    Graph.__str__ = text  # type: ignore[method-assign,assignment]
     Value.__str__ = formula  # type: ignore[method-assign,assignment]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -277,10 +278,8 @@ class Primitive(Op, abstract=True):
 
 
 def snake(name: str) -> str:
-    """CamelCase as snake_case: MaxPool -> max_pool."""
-    return "".join(
-        ("_" if c.isupper() and i and not name[i - 1].isupper() else "") + c.lower() for i, c in enumerate(name)
-    )
+    """CamelCase as snake_case: MaxPool -> max_pool, Conv2D -> conv2d."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def attribute_text(value: Any) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from millrace.ir.core import Node, Op, Value, made_by
 from millrace.ir.dims import Dim
-from millrace.ir.errors import GraphError
+from millrace.ir.errors import ArgumentError, GraphError
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.state import Assign, Read, Variable
 
@@ -39,6 +39,9 @@ class Graph:
         outputs: Sequence[Value],
         updates: Mapping[Variable, Value] | None = None,
     ):
+        for value in (*inputs, *outputs):
+            if not isinstance(value, Value):
+                raise ArgumentError(f"a graph has values as its inputs and outputs, got {value!r}.")
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self.updates: dict[Variable, Value] = {}
         for variable, value in (updates or {}).items():

@@ -36,7 +36,11 @@ class Variable(Expression):
     """
 
     def __init__(self, initial: Any, name: str = "variable", trainable: bool = True, dtype: str | None = None):
-        array = native(np.array(initial, dtype=dtype))  # a copy: the caller's array stays the caller's
+        try:
+            array = native(np.array(initial, dtype=dtype))
+        except ValueError:
+            raise ShapeError(f"variable {name!r}: these are not numbers in rows of equal length.") from None
+        # a copy: the caller's array stays the caller's
         if dtype is None and not hasattr(initial, "dtype"):
             array = array.astype({"float64": "float32", "int64": "int32"}.get(array.dtype.name, array.dtype))
         if not name:

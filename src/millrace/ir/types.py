@@ -67,6 +67,10 @@ class TensorType:
         """Whether no dimension is a name."""
         return all(isinstance(size, int) for size in self.shape)
 
+    def __getitem__(self, axis: Any) -> Any:
+        """A size by axis, so that a type reads like its shape: x[-1]."""
+        return self.shape[axis]
+
     def with_shape(self, *shape: Size) -> TensorType:
         return TensorType(self.dtype, shape)
 

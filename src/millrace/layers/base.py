@@ -72,7 +72,8 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        LAYERS[cls.__name__] = cls
+        if not cls.__name__.startswith("_"):
+            LAYERS[cls.__name__] = cls
         if "__init__" in vars(cls):
             cls.__init__ = _naming_the_layer(cls.__init__)  # type: ignore[method-assign]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from millrace.data.datasets import digits
 from millrace.data.images import read_grey
+from millrace.ir.errors import FileError
 from millrace.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
 from millrace.models.recipe import Recipe
 from millrace.training.model import Model, Sequential
@@ -39,11 +40,14 @@ def example(path: Path) -> np.ndarray:
     """A picture of one digit as the network knows them: [8, 8, 1], ink 1, as large as the frame allows.
 
     A picture of 8 by 8 is taken as it is. Of others the ink is cut out, scaled to the frame and centred;
-    dark ink on light paper is turned round.  Raises FileError for a file that is no picture.
+    dark ink on light paper is turned round.  Raises FileError for a file that is no picture or a
+    blank one.
     """
     grey = read_grey(path)
     if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 0.5:
         grey = 1 - grey
+    if float(grey.max() - grey.min()) < 0.1:
+        raise FileError(f"{path} is blank: there is no digit to read.")
     if grey.shape == (8, 8):
         return grey[..., None]
     return fitted(grey)[..., None]
@@ -53,9 +57,7 @@ def fitted(grey: np.ndarray, size: int = 8) -> np.ndarray:
     """The ink of a picture, scaled to `size` by `size` and centred."""
     from PIL import Image
 
-    strong = np.argwhere(grey > 0.2 * max(float(grey.max()), 1e-6))
-    if not len(strong):
-        return np.zeros((size, size), np.float32)
+    strong = np.argwhere(grey > 0.2 * float(grey.max()))
     (top, left), (bottom, right) = strong.min(axis=0), strong.max(axis=0) + 1
     ink = grey[top:bottom, left:right] / grey.max()
     scale = size / max(ink.shape)

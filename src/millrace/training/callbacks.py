@@ -9,13 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from millrace.ir.errors import FileError
+from millrace.ir.errors import FileError, one_of
 
 Logs = dict[str, float]
 
 
 class Callback:
-    """Called by `fit` at its turning points; a callback of one's own overrides what it needs."""
+    """Called by `fit` at its turning points; a callback of one's own overrides what it needs.
+
+    `self.model.stop_training = True` ends training after the epoch.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        known = [name for name in dir(Callback) if name.startswith("on_")]
+        for name in vars(cls):
+            if name.startswith("on_") and name not in known:
+                raise one_of(f"turning point of {cls.__name__}", name, known)
 
     model: Any  # the Model that is trained
 
@@ -106,7 +116,7 @@ def shown(logs: Logs) -> str:
     """The means that matter most, in a few columns."""
     first: list[str] = [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in logs]
     first += [name for name in logs if name not in first][: 4 - len(first)]
-    return "  ".join(f"{SHORT.get(n, n)} {logs[n]:.{3 if 'acc' in n else 4}f}" for n in first)
+    return "  ".join(f"{SHORT.get(n, n.replace('val_', 'val '))} {logs[n]:.{3 if 'acc' in n else 4}f}" for n in first)
 
 
 def duration(seconds: float) -> str:

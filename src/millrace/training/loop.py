@@ -55,16 +55,11 @@ class Loop:
 
     def __init__(
         self, steps: Steps, data: Arrays, validation: Arrays | None, batch_size: int, epochs: int, seed: int,
-        shuffle: bool, callbacks: Sequence[Callback], history: History,
+        shuffle: bool, callbacks: Sequence[Callback], history: History, model: Any,
     ):  # fmt: skip
-        self.steps, self.data, self.validation, self.batch_size, self.epochs = (
-            steps,
-            data,
-            validation,
-            batch_size,
-            epochs,
-        )
-        self.seed, self.shuffle, self.callbacks, self.history = seed, shuffle, callbacks, history
+        self.steps, self.data, self.validation = steps, data, validation
+        self.batch_size, self.epochs, self.seed, self.shuffle = batch_size, epochs, seed, shuffle
+        self.callbacks, self.history, self.model = callbacks, history, model
         self.waiting: deque[Any] = deque()  # losses that are still on the device
         self.recent: deque[Any] = deque(maxlen=POLL + 1)  # batches since the last look, to find a bad one
 
@@ -82,7 +77,9 @@ class Loop:
                     callback.on_train_begin(plan)
                 for epoch in range(initial_epoch, self.epochs):
                     logs = self.epoch(epoch, initial_step if epoch == initial_epoch else 0, asked)
-                if asked[0]:  # after the last step, during validation or a callback
+                    if self.model.stop_training:
+                        break
+                if asked[0] and not self.model.stop_training:  # after the last step, during validation or a callback
                     raise Interrupted(self.epochs, 0)
                 for callback in self.callbacks:
                     callback.on_train_end(logs)
@@ -140,6 +137,6 @@ class Loop:
 def evaluate(steps: Steps, data: Arrays, batch_size: int) -> Logs:
     """The means of the loss and of the metrics over data, without training."""
     steps.test_means.reset()
-    for batch in data.batches(batch_size):
+    for batch in data.batches(min(batch_size, data.count)):
         steps.test(*batch.arrays, batch.weights)
     return steps.test_means.read()

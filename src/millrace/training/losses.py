@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from millrace import functional as mr
 from millrace.ir.core import Value, snake
-from millrace.ir.errors import ArgumentError, ShapeError
+from millrace.ir.errors import ArgumentError, DataError, ShapeError
 from millrace.ir.types import TensorType
 from millrace.layers.identify import identified
 from millrace.ops.normalization import Softmax
@@ -33,6 +35,9 @@ class Loss:
     def classes(self, output: TensorType) -> int | None:
         """How many classes labels may name; None where y_true holds no labels."""
         return output.shape[-1] if self.labels else None
+
+    def check(self, y: np.ndarray, name: str, outputs: int) -> None:
+        """Raise DataError for right answers that this loss has no meaning for."""
 
     def call(self, y_true: Value, y_pred: Value) -> Value:
         raise ArgumentError(f"loss {type(self).__name__} does not define call(self, y_true, y_pred)")
@@ -66,6 +71,9 @@ class SparseCategoricalCrossentropy(Loss):
     def __init__(self, from_logits: bool = False):
         self.from_logits = from_logits
 
+    def check(self, y: np.ndarray, name: str, outputs: int) -> None:
+        one_sure_output(outputs)
+
     def call(self, y_true: Value, y_pred: Value) -> Value:
         if y_pred.ndim < 2:
             raise ShapeError(f"this loss takes a model's output [batch, classes], got {y_pred.type}.")
@@ -73,6 +81,15 @@ class SparseCategoricalCrossentropy(Loss):
         if logits is None:
             logits = mr.log(mr.clip(y_pred / mr.sum(y_pred, axis=-1, keepdims=True), EPSILON, 1.0))
         return mr.softmax_cross_entropy(logits, y_true)
+
+
+def one_sure_output(outputs: int) -> None:
+    """One output alone is always the whole of its softmax, so that nothing could be learned."""
+    if outputs == 1:
+        raise ArgumentError(
+            "the model has one output, which softmax makes 100% sure of everything: for two classes use "
+            "Dense(1, 'sigmoid') with loss='binary_crossentropy', or Dense(2, 'softmax')."
+        )
 
 
 class CategoricalCrossentropy(Loss):
@@ -84,6 +101,16 @@ class CategoricalCrossentropy(Loss):
     def __init__(self, from_logits: bool = False):
         self.from_logits = from_logits
 
+    def check(self, y: np.ndarray, name: str, outputs: int) -> None:
+        one_sure_output(outputs)
+        sums = y.sum(axis=-1)
+        if y.min() < 0 or np.abs(sums - 1).max() > 1e-3:
+            worst = int(np.argmax(np.abs(sums - 1).reshape(len(y), -1).max(axis=1)))
+            raise DataError(
+                f"{name} must hold a distribution for each example, numbers from 0 that sum to 1; example {worst} "
+                "does not."
+            )
+
     def call(self, y_true: Value, y_pred: Value) -> Value:
         logits = y_pred if self.from_logits else logits_of(y_pred)
         if logits is None:
@@ -94,10 +121,15 @@ class CategoricalCrossentropy(Loss):
 
 
 class BinaryCrossentropy(Loss):
-    """-(y log p + (1 - y) log(1 - p)), in nats; y_true 0 or 1 like y_pred.  Source: Keras BinaryCrossentropy."""
+    """-(y log p + (1 - y) log(1 - p)), in nats; y_true 0 to 1 like y_pred.  Source: Keras BinaryCrossentropy."""
 
     def __init__(self, from_logits: bool = False):
         self.from_logits = from_logits
+
+    def check(self, y: np.ndarray, name: str, outputs: int) -> None:
+        if y.min() < 0 or y.max() > 1:
+            worst = y.min() if y.min() < 0 else y.max()
+            raise DataError(f"{name} must hold numbers from 0 to 1 (no or yes), but holds {worst:g}.")
 
     def call(self, y_true: Value, y_pred: Value) -> Value:
         if self.from_logits:

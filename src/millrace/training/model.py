@@ -12,6 +12,7 @@ from millrace.data.arrays import Arrays, checked_array, checked_labels
 from millrace.engines.function import Function
 from millrace.functional import Input, random_state
 from millrace.ir.core import Value, outside_layers
+from millrace.ir.dims import solve
 from millrace.ir.errors import ArgumentError, DataError, FileError, MillraceError, ShapeError
 from millrace.ir.graph import Graph, topological
 from millrace.ir.leaves import Placeholder
@@ -67,7 +68,7 @@ class Model(Layer):
         self.graph = Graph(self.inputs, self.outputs)
         self.built = True
         self._steps: Steps | None = None
-        self.lost_schedule = False
+        self.lost_schedule, self.stop_training = False, False
         self._predict: dict[Any, Function] = {}
 
     # ---- the weights
@@ -130,11 +131,17 @@ class Model(Layer):
             if mine.ndim != given.ndim or mine.dtype != given.dtype or mine.shape[1:] != given.shape[1:]:
                 raise ShapeError(f"the model takes {mine.type}, got {given.type}.")
         updates = self.layer_updates()
-        whole = Graph(self.inputs, [*self.outputs, *updates.values()])
-        new = whole.substitute(dict(zip(self.inputs, inputs, strict=True)))
-        for variable, value in updates.items():
-            self.add_update(variable, new.get(value, value))
-        results = [new.get(value, value) for value in self.outputs]
+        values = [*self.outputs, *updates.values()]
+        sizes: dict[str, int] = {}
+        for mine, given in zip(self.inputs, inputs, strict=True):
+            if isinstance(given.shape[0], int):  # an array: its number of examples is known
+                solve(mine.shape[0], given.shape[0], sizes)
+        whole = Graph(self.inputs, values).bind(sizes)
+        new = whole.substitute(dict(zip(whole.inputs, inputs, strict=True)))
+        made = [new.get(value, value) for value in whole.outputs]
+        for variable, value in zip(updates, made[len(self.outputs) :], strict=True):
+            self.add_update(variable, value)
+        results = made[: len(self.outputs)]
         return results if len(results) > 1 else results[0]
 
     def get_config(self) -> dict[str, Any]:
@@ -223,8 +230,12 @@ class Model(Layer):
             target = as_dtype(target, steps.target.dtype, names[1])
         else:
             target = checked_labels(target, classes, names[1])
-        labels = [names[0]] * len(arrays)
+        self.loss.check(target, names[1], int(np.prod(self.outputs[0].shape[-1:])))
+        labels = [f"{names[0]}[{n}]" for n in range(len(arrays))] if len(arrays) > 1 else [names[0]]
         return Arrays([*arrays, target], [*labels, names[1]])
+
+    def _given(self, x: Any) -> None:
+        """Called with the first data: a Sequential without Input takes its shape from them."""
 
     def _answers(self, y: Any, name: str) -> Any:
         """y as the loss wants it: a column for one output; an error where it was meant for another loss."""
@@ -270,6 +281,7 @@ class Model(Layer):
             isinstance(validation_data, (tuple, list)) and len(validation_data) == 2
         ):
             raise ArgumentError("validation_data must be a pair: (x, y).")
+        self._given(x)
         data = self._examples(x, y, ("x", "y"))
         validation = None
         if validation_data is not None:
@@ -282,19 +294,25 @@ class Model(Layer):
             names = [""] * len(data.arrays)
             validation = Arrays([a[-held:] for a in data.arrays], names)
             data = Arrays([a[:-held] for a in data.arrays], names)
+        if not isinstance(callbacks, (list, tuple)) or not all(isinstance(c, Callback) for c in callbacks):
+            raise ArgumentError(f"callbacks must be a list of mr.callbacks.Callback objects, got {callbacks!r}.")
+        batch_size = min(batch_size, data.count)  # a larger one would be filled up for nothing
         history = History()
-        every = [history, *callbacks, *([Progress()] if verbose else [])]
+        unit = "images" if max(value.ndim for value in self.inputs) >= 4 else "examples"
+        every = [history, *callbacks, *([Progress(unit)] if verbose else [])]
+        self.stop_training = False
         for callback in every:
             callback.model = self
         if initial_step >= max(data.steps(batch_size), 1):
             raise ArgumentError(f"initial_step={initial_step}, but an epoch has {data.steps(batch_size)} steps.")
-        loop = Loop(self.training_steps, data, validation, batch_size, epochs, chosen, shuffle, every, history)
+        loop = Loop(self.training_steps, data, validation, batch_size, epochs, chosen, shuffle, every, history, self)
         loop.run(initial_epoch, initial_step)
         return history
 
     def evaluate(self, x: Any, y: Any, batch_size: int = 32) -> dict[str, float]:
         """The mean loss and metrics over examples, without training: {"loss": ..., "accuracy": ...}."""
         whole(batch_size, "batch_size")
+        self._given(x)
         return evaluate(self.training_steps, self._examples(x, y, ("x", "y")), batch_size)
 
     def predict(self, x: Any, batch_size: int = 32, engine: Any = None) -> np.ndarray:
@@ -302,6 +320,7 @@ class Model(Layer):
 
         Raises DataError for examples that the model does not take.
         """
+        self._given(x)
         self._need_graph("predict")
         whole(batch_size, "batch_size")
         if len(self.outputs) != 1:
@@ -369,7 +388,7 @@ class Model(Layer):
 class Sequential(Model):
     """Layers one after another: Sequential([mr.Input((8, 8, 1)), Conv2D(...), ..., Dense(10, "softmax")]).
 
-    Without an Input first, the first data given to `build(shape)` decides it.
+    Without an Input first, the first data or `build(shape)` decide its shape.
     Source: Keras Sequential.
     """
 
@@ -378,7 +397,11 @@ class Sequential(Model):
         self._waiting: list[Layer] = []
         self.layers: list[Layer] = []
         self.inputs: list[Value] = []
-        self._steps, self._predict, self.lost_schedule = None, {}, False
+        self._steps, self._predict = None, {}
+        self._later: Any = None
+        self.lost_schedule, self.stop_training = False, False
+        if not isinstance(layers, (list, tuple)):
+            raise ArgumentError(f"Sequential takes a list of layers, got {layers!r}.")
         for layer in layers:
             if not isinstance(layer, (Layer, Value)):
                 raise ArgumentError(f"Sequential takes layers, got {layer!r}.")
@@ -387,6 +410,24 @@ class Sequential(Model):
             self._join(layers[0])
         else:
             self._waiting = list(layers)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As Model.compile; where the input is not known yet, once the first data are."""
+        self._later = None if self.built else (args, kwargs)
+        if self.built:
+            super().compile(*args, **kwargs)
+
+    def _given(self, x: Any) -> None:
+        if not self.built and len(np.shape(x)) > 1:
+            self.build(np.shape(x))
+            if self._later is not None:
+                args, kwargs = self._later
+                self.compile(*args, **kwargs)
+
+    @property
+    def weights(self) -> list[Variable]:
+        self._need_graph("have weights")
+        return super().weights
 
     def add(self, layer: Any) -> None:
         """One more layer at the end (or the Input, first)."""

@@ -51,6 +51,15 @@ class Optimizer:
         self.iterations = Variable(np.int64(0), name="optimizer/iterations", trainable=False)
         self.memory: dict[Variable, dict[str, Variable]] = {}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """`optimizer.learning_rate = 0.01` gives the variable that every compiled step reads a new value."""
+        if name == "learning_rate" and "learning_rate" in vars(self) and not isinstance(value, Variable):
+            if self.schedule is not None:
+                raise ArgumentError("the learning rate is a function of the step: it cannot be set.")
+            self.learning_rate.assign(np.float32(number(value, "learning_rate", 0)))
+        else:
+            super().__setattr__(name, value)
+
     def build(self, variables: Sequence[Variable]) -> None:
         """Make the slots of variables that have none yet."""
         for variable in variables:
