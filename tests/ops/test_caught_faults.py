@@ -118,6 +118,7 @@ def check_slope(build, *shape):
 def test_three_axes_contracted_in_a_turned_order_have_their_gradients():
     y = mr.constant(np.random.default_rng(8).standard_normal((4, 2, 3, 5)))
     check_slope(lambda x: mr.tensordot(x, y, ([2, 0, 1], [0, 1, 2])), 2, 3, 4)
+    check_slope(lambda x: mr.tensordot(x, y, ([0, 1, 2], [1, 2, 0])), 2, 3, 4)
     z = mr.constant(np.random.default_rng(9).standard_normal((2, 3, 4)))
     check_slope(lambda x: mr.tensordot(z, x, ([1, 2, 0], [1, 2, 0])), 2, 3, 4)
     check_slope(lambda x: mr.tensordot(z, x, ([2, 0, 1], [0, 1, 2])), 4, 2, 3)
