@@ -31,10 +31,11 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# The fixtures of the PyTorch parity tests are committed; this makes them anew (it needs torch 2.13.0, CPU).
+# The fixtures of the parity tests are committed; this makes them anew (it needs torch 2.13.0, CPU, and Keras 3.15.1).
 parity: $(VENV)/.dev
 	$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) torch==2.13.0
-	$(BIN)/python tests/parity/make_fixtures.py
+	$(BIN)/python -c "import keras" 2>/dev/null || $(PIP) keras==3.15.1
+	for maker in tests/parity/make_*.py; do KERAS_BACKEND=jax $(BIN)/python $$maker || exit 1; done
 
 # The locks hold for Python 3.11 to 3.14 and every platform.
 lock: $(VENV)/.dev
@@ -59,8 +60,8 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(PIP) -r requirements/dev.txt
 	@touch $@
 
-docs: $(VENV)/.dev  ## the reference of operations
-	$(BIN)/python -m millrace.explain.reference docs/ops.md
+docs: $(VENV)/.dev  ## the references of operations and of layers
+	$(BIN)/python -m millrace.explain.reference docs
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,3 +11,30 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 def compile_cache(tmp_path_factory):
     """A compile cache of this test run alone, so that no earlier run can hide a fault."""
     os.environ["MILLRACE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+_lacking = set()
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """`real_data(name)` gives the folder of a published data set, or skips the test where it is not there."""
+    from millrace.data.folder import files
+    from millrace.ir.errors import FileError
+
+    def folder(name):
+        try:
+            return files(name)[0].parent
+        except FileError as error:
+            _lacking.add(name)
+            pytest.skip(f"needs the real {name}: set MILLRACE_DATA. {error}")
+
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _lacking:
+        names = ", ".join(sorted(_lacking))
+        terminalreporter.write_line(
+            f"SKIPPED what needs real data ({names}): set MILLRACE_DATA to the folder that holds them.", yellow=True
+        )

@@ -16,9 +16,10 @@ ALLOWED = {
     "layers": {"ir", "ops", "functional"},
     "data": {"ir", "ops"},
     "training": {"ir", "ops", "functional", "engines", "layers", "data"},
-    "models": {"ir", "layers", "data", "training"},
-    "explain": {"ir", "ops", "data", "training", "models"},
+    "models": {"ir", "functional", "engines", "layers", "data", "training"},
+    "explain": {"ir", "ops", "layers", "data", "training", "models"},
     "api": {"ir", "functional", "engines", "layers", "training"},
+    "inference": {"ir", "layers", "training"},
     "cli": {"ir", "engines", "layers", "data", "training", "models", "explain"},
 }
 

@@ -48,10 +48,20 @@ def test_the_examples_of_how_to_add_things_work():
         del OPS["Cube"], Optimizer.known["signsgd"]
 
 
-def test_the_reference_of_operations_is_up_to_date():
-    from millrace.explain.reference import reference
+def test_the_references_are_up_to_date():
+    from millrace.explain.reference import layer_reference, reference
 
     assert (ROOT / "docs" / "ops.md").read_text() == reference(), "run `make docs`"
+    assert (ROOT / "docs" / "layers.md").read_text() == layer_reference(), "run `make docs`"
+
+
+def test_every_layer_is_in_the_reference_with_its_use_and_its_source():
+    shown = (ROOT / "docs" / "layers.md").read_text()
+    for name in mr.layers.__all__:
+        layer = getattr(mr.layers, name)
+        if isinstance(layer, type) and issubclass(layer, mr.layers.Layer) and layer is not mr.layers.Layer:
+            assert f"### {name}\n" in shown and (layer.__doc__ or "").strip(), name
+            assert "Source:" in layer.__doc__ or name == "Cell", f"{name} does not say where it comes from"
 
 
 def test_every_link_in_the_documents_leads_somewhere():

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from millrace.api import *  # noqa: F403
 
 
-ROOMS = {"layers", "functional", "engines", "training", "models", "explain", "data", "ops", "ir", "cli", "api"}
+ROOMS = {
+    "inference", "layers", "functional", "engines", "training", "models", "explain", "data", "ops", "ir", "cli", "api",
+}  # fmt: skip
 
 
 # The names of `millrace.api` arrive with the first use of one: so `millrace --help` starts in a third of the time.

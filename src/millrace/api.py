@@ -11,6 +11,10 @@ from millrace.ir.rewrite import rules as rewrites
 from millrace.ir.rewrite import simplify
 from millrace.ir.state import Variable
 from millrace.ir.text import parse
+from millrace.layers import initializers, regularizers
+from millrace.layers.activations import activation
 from millrace.layers.base import set_seed
-from millrace.training import callbacks, losses, metrics, optimizers
+from millrace.layers.calls import mask_of
+from millrace.layers.policy import set_dtype_policy
+from millrace.training import callbacks, losses, metrics, optimizers, schedules
 from millrace.training.model import Model, Sequential, load_model

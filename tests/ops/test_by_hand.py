@@ -726,3 +726,29 @@ def test_next_state_counts_on_and_gives_new_numbers():
     after = run(mr.next_state, STATE)
     equal(after, [2012, 8], "uint32")
     assert (draw(mr.random_bits, state=after) != draw(mr.random_bits)).mean() > 0.999
+
+
+# ---- statistics of a batch, and what only training sees
+
+
+@covers("BatchNormalization")
+def test_batch_normalization_of_one_channel_worked_out():
+    x = np.array([[1.0], [3.0], [8.0]], np.float32)
+    weights = np.array([1.0, 1.0, 0.0], np.float32)  # the third is a copy that fills the batch up
+    scale, offset, running = (np.array([n], np.float32) for n in (2.0, 10.0, 0.0))
+    values = [mr.constant(v) for v in (x, scale, offset, running, running, weights)]
+    out, mean, variance = (mr.evaluate(v) for v in mr.batch_normalization(*values, epsilon=0.0))
+    assert mean.tolist() == [2.0] and variance.tolist() == [1.0]  # of 1 and 3 alone
+    np.testing.assert_allclose(out.ravel(), [8.0, 12.0, 22.0], rtol=1e-6)
+
+
+@covers("ExampleWeights")
+def test_by_itself_every_example_counts_once():
+    counts = mr.evaluate(mr.example_weights(np.zeros((4, 2), np.float32)))
+    assert counts.dtype == np.float32 and counts.tolist() == [1, 1, 1, 1]
+
+
+@covers("TrainingOnly")
+def test_training_sees_the_second_of_two():
+    x, y = np.float32([1.0, 2.0]), np.float32([5.0, 6.0])
+    assert mr.evaluate(mr.training_only(x, y)).tolist() == [5.0, 6.0]

@@ -277,10 +277,10 @@ def test_a_model_that_was_not_compiled_says_so(use):
         getattr(unconnected(), use)(X, Y)
 
 
-def test_a_model_with_two_outputs_cannot_be_compiled():
+def test_a_model_with_two_outputs_takes_a_loss_for_each():
     x = mr.Input((3,))
-    with pytest.raises(ArgumentError, match="one output"):
-        mr.Model(x, [x * 2, x * 3]).compile("sgd", "mse")
+    with pytest.raises(ArgumentError, match="loss has 3 entries, the model has 2 outputs"):
+        mr.Model(x, [x * 2, x * 3]).compile("sgd", ["mse", "mse", "mse"])
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,15 @@ def train(
     Parameters
     ----------
     model
-        What to train: digits, a convolutional network on 1,797 handwritten digits.
+        What to train. digits, perceptron and mlp learn from 1,797 handwritten digits that are at hand; lenet,
+        fashion, cifar_quick, char_rnn and sentiment from real data in the folder MILLRACE_DATA; memory_network
+        from stories that it makes; hopfield stores ten digits and recalls them. digits unless given.
     epochs
-        Passes over the training examples; 30 for digits.
+        Passes over the training examples; each model has its own number.
     batch_size
-        Examples a step; 64 for digits.
+        Examples a step; each model has its own number.
     learning_rate
-        The size of a step; 0.001 for digits.
+        The size of a step; each model has its own.
     engine
         xla compiles, and is the default where JAX is installed; numpy interprets, and is slower.
     seed
@@ -55,30 +57,34 @@ def train(
     resume
         A run directory to go on with, to its planned epochs or to --epochs.
     """
-    from millrace.cli.train import resume_run, start_run
+    from millrace.cli.train import demonstrate, resume_run, start_run
+    from millrace.models import Demonstration, recipe
 
-    if resume is not None:
+    chosen = None if model is None else recipe(model)
+    if isinstance(chosen, Demonstration) and all(x is None for x in (resume, epochs, batch_size, learning_rate)):
+        demonstrate(chosen, seed or 0, out)
+    elif resume is not None:
         resume_run(resume, model, epochs, engine, batch_size, learning_rate, seed)
     else:
         start_run(model or "digits", epochs, batch_size, learning_rate, engine, seed or 0, out)
 
 
 @app.command
-def predict(run: Path, images: Annotated[list[Path], Parameter(negative=())], *, engine: str | None = None) -> None:
-    """Say what picture files show.
+def predict(run: Path, examples: Annotated[list[str], Parameter(negative=())], *, engine: str | None = None) -> None:
+    """Say what picture files show, or what sentences mean.
 
     Parameters
     ----------
     run
         A run directory that `millrace train` made.
-    images
-        Picture files: PNG, JPEG, WebP ...
+    examples
+        Picture files (PNG, JPEG, WebP ...), or sentences in quotes, as the network takes them.
     engine
         xla or numpy.
     """
-    from millrace.cli.predict import predict_images
+    from millrace.cli.predict import predict_examples
 
-    predict_images(run, images, engine)
+    predict_examples(run, examples, engine)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`millrace predict`: what picture files show, by a trained run."""
+"""`millrace predict`: what picture files show, or what sentences mean, by a trained run."""
 
 from __future__ import annotations
 
@@ -7,38 +7,41 @@ from pathlib import Path
 
 import numpy as np
 
+from millrace.cli.train import trained
 from millrace.engines.function import engine_named
-from millrace.ir.errors import FileError
-from millrace.models import recipe
+from millrace.explain.report import each_class
+from millrace.ir.errors import ArgumentError, DataError, FileError
 from millrace.training.model import load_model
 from millrace.training.run import Run
 
 
-def predict_images(path: Path, images: Sequence[Path], engine: str | None) -> None:
-    """Print a table of answers; raise FileError at the end if a file could not be read."""
+def predict_examples(path: Path, given: Sequence[str], engine: str | None) -> None:
+    """Print a table of answers; raise FileError at the end if something could not be read."""
     from rich.console import Console
     from rich.table import Table
 
     run = Run.open(path)
     config = run.config()
-    chosen = recipe(config["model"])
+    chosen = trained(config["model"])
+    if chosen.example is None:
+        raise ArgumentError(f"{path} ({config['model']}) takes neither pictures nor sentences: use it from Python.")
+    classes, vocabulary = run.words()
     model = load_model(run.weights, engine=engine_named(engine).name)
     examples, read, failures = [], [], []
-    for image in images:
+    for text in given:
         try:
-            examples.append(chosen.image(image))
-            read.append(image)
-        except FileError as error:
+            examples.append(chosen.example(text, vocabulary))
+            read.append(text)
+        except (FileError, DataError) as error:
             failures.append(str(error))
     if examples:
-        classes = chosen.classes
         table = Table(pad_edge=False)
-        table.add_column("Image", overflow="fold")
+        table.add_column("Sentence" if vocabulary else "Image", overflow="fold")
         for column in ("Answer", "Sure", "Else"):
             table.add_column(column, justify="right")
-        for image, p in zip(read, model.predict(np.stack(examples)), strict=True):
+        for text, p in zip(read, each_class(model.predict(np.stack(examples))), strict=True):
             first, second = np.argsort(-p, kind="stable")[:2]
-            table.add_row(str(image), classes[first], f"{p[first]:.1%}", f"{classes[second]} {p[second]:.1%}")
+            table.add_row(text, classes[first], f"{p[first]:.1%}", f"{classes[second]} {p[second]:.1%}")
         Console(highlight=False).print(table)
     if failures:
         raise FileError("\nmillrace: ".join(failures))

@@ -6,16 +6,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from millrace.data.datasets import Dataset
 from millrace.engines.function import engine_named
 from millrace.explain.report import write_report
 from millrace.ir.errors import ArgumentError, FileError
 from millrace.layers.base import set_seed
-from millrace.models import recipe
-from millrace.training.callbacks import duration
+from millrace.models import Demonstration, Recipe, recipe
+from millrace.training.bounds import number
+from millrace.training.callbacks import Progress, duration
 from millrace.training.loop import Interrupted
 from millrace.training.model import Model
-from millrace.training.optimizers import Adam, number
 from millrace.training.run import Run
 
 
@@ -24,7 +26,7 @@ def start_run(
     out: Path,
 ) -> None:  # fmt: skip
     """A new run directory, trained from the first step."""
-    chosen = recipe(name)
+    chosen = trained(name)
     number(0.0 if learning_rate is None else learning_rate, "--learning-rate", 0)
     if not 0 <= seed < 2**32:
         raise ArgumentError(f"--seed must be a whole number from 0 to 2^32 - 1, got {seed}.")
@@ -36,12 +38,13 @@ def start_run(
         "batch_size": positive(chosen.batch_size if batch_size is None else batch_size, "--batch-size"),
         "learning_rate": chosen.learning_rate if learning_rate is None else learning_rate,
     }
-    set_seed(seed)
-    model = compiled(config)
     data = chosen.data(seed)
+    set_seed(seed)
+    model = compiled(config, data)
     run = Run.new(out, name)
     run.write_config(config)
-    print(f"Training {chosen.about}.")
+    run.write_words(data.classes, data.vocabulary)
+    print(f"Training {chosen.about}.\nOn two cores it takes {chosen.seconds}.")
     print(f"Engine {config['engine']}, seed {seed}; run directory {run.path}\n")
     model.summary()
     run.write_graphs(model)
@@ -61,8 +64,9 @@ def resume_run(path: Path, name: str | None, epochs: int | None, engine: str | N
         config["epochs"] = positive(epochs, "--epochs")
     if engine is not None:
         config["engine"] = engine_named(engine).name
+    data = trained(config["model"]).data(config["seed"])
     set_seed(config["seed"])
-    model = compiled(config)
+    model = compiled(config, data)
     progress = model.load_weights(run.weights)
     epoch, step = progress.get("epoch"), progress.get("step")
     if not isinstance(epoch, int) or not isinstance(step, int):
@@ -71,7 +75,6 @@ def resume_run(path: Path, name: str | None, epochs: int | None, engine: str | N
         raise ArgumentError(
             f"{path} has finished its {config['epochs']} epochs. Give --epochs {2 * config['epochs']}, say, to go on."
         )
-    data = recipe(config["model"]).data(config["seed"])
     run.write_config({k: v for k, v in config.items() if k != "versions"})
     print(f"Going on with {path} at epoch {epoch + 1}" + (f", step {step + 1}" if step else "") + ".\n")
     fit(run, model, data, config, epoch, step)
@@ -83,39 +86,64 @@ def positive(value: int, option: str) -> int:
     return value
 
 
-def compiled(config: dict[str, Any]) -> Model:
+def trained(name: str) -> Recipe:
+    """A recipe by name.  Raises ArgumentError for what is not trained."""
+    chosen = recipe(name)
+    if isinstance(chosen, Demonstration):
+        raise ArgumentError(f"{name} is not trained step by step: `millrace train {name}` without options shows it.")
+    return chosen
+
+
+def demonstrate(chosen: Demonstration, seed: int, out: Path) -> None:
+    """A demonstration, what it wrote in a directory of its own."""
+    print(f"{chosen.about[:1].upper()}{chosen.about[1:]}.\nOn two cores it takes {chosen.seconds}.\n")
+    print(chosen.run(seed, Run.new(out, chosen.name).path))
+
+
+def compiled(config: dict[str, Any], data: Dataset) -> Model:
     """The recipe's network, ready to train as the configuration says."""
-    model = recipe(config["model"]).build()
-    rate = config.get("learning_rate", recipe(config["model"]).learning_rate)
-    model.compile(Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], engine=config["engine"])
+    chosen = trained(config["model"])
+    model = chosen.build(data)
+    rate = config.get("learning_rate", chosen.learning_rate)
+    model.compile(chosen.optimizer(rate), chosen.loss, list(chosen.metrics), engine=config["engine"])
     return model
 
 
 def fit(run: Run, model: Model, data: Dataset, config: dict[str, Any], epoch: int, step: int) -> None:
     """Train to the end, then write the report."""
     started = time.perf_counter()
+    chosen = trained(config["model"])
     try:
         model.fit(
             data.x_train, data.y_train, batch_size=config["batch_size"], epochs=config["epochs"],
-            validation_data=(data.x_validation, data.y_validation), callbacks=run.callbacks(), seed=config["seed"],
+            validation_data=(data.x_validation, data.y_validation), seed=config["seed"],
+            callbacks=[*chosen.callbacks(), *run.callbacks(), Progress(chosen.unit)], verbose=0,
             initial_epoch=epoch, initial_step=step,
         )  # fmt: skip
     except Interrupted as stop:
         if stop.epoch >= config["epochs"]:
             print("\nCtrl-C came when training was over; the report follows.")
-            return finish(run, model, data, started)
+            return finish(run, model, data, chosen, started)
         raise KeyboardInterrupt(
             f"stopped after {stop.step} steps of epoch {stop.epoch + 1}; everything is saved.\n"
             f"  Go on with: millrace train --resume {run.path}"
         ) from None
-    finish(run, model, data, started)
+    finish(run, model, data, chosen, started)
 
 
-def finish(run: Run, model: Model, data: Dataset, started: float) -> None:
+def finish(run: Run, model: Model, data: Dataset, chosen: Recipe, started: float) -> None:
     """Write the report of a run that is over, and say what came of it."""
     print(f"\nTrained in {duration(time.perf_counter() - started)}.")
-    write_report(run, model, data)
-    last = run.metrics()[-1]
-    print(f"Validation accuracy {last['val_accuracy']:.1%} on {len(data.y_validation)} held-out examples.")
+    said = chosen.show(model, data) if chosen.show is not None else ""
+    if said:
+        print(f"{said}\n")
+    write_report(run, model, data, said)
+    held = model.evaluate(data.x_validation, data.y_validation, batch_size=256)
+    if "accuracy" in held and np.ndim(data.y_validation) == 1:
+        print(f"Validation accuracy {held['accuracy']:.1%} on {len(data.y_validation)} held-out examples.")
+    else:
+        print(f"Validation loss {held['loss']:.4f} on {len(data.y_validation)} held-out {chosen.unit}.")
     print(f"Report: {run.report}")
-    print(f"Try it: millrace predict {run.path} IMAGE...")
+    if chosen.example is not None:
+        what = "'A SENTENCE'" if data.vocabulary else "IMAGE..."
+        print(f"Try it: millrace predict {run.path} {what}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from millrace.ir.dims import Dim, shape_text
 from millrace.ir.errors import ArgumentError, DataError
-from millrace.ir.types import TensorType
+from millrace.ir.types import TensorType, is_float_array
 from millrace.ops.random import threefry2x32
 
 
@@ -41,7 +41,7 @@ def checked_array(array: Any, type: TensorType, name: str) -> np.ndarray:
         made = np.asarray(array)
     except ValueError:
         raise DataError(f"{name}: the examples have different shapes; give each the shape of one example.") from None
-    if made.dtype == object or made.dtype.kind not in "biuf":
+    if made.dtype == object or (made.dtype.kind not in "biu" and not is_float_array(made)):
         raise DataError(f"{name} holds {made.dtype}, not numbers: convert each example to numbers first.")
     if made.ndim == 0 or len(made) == 0:
         raise DataError(f"{name} is empty: there is nothing to learn from.")
@@ -58,7 +58,7 @@ def checked_array(array: Any, type: TensorType, name: str) -> np.ndarray:
         raise DataError(
             f"{name} has examples of shape {shape_text(made.shape[1:])}, the model takes {shape_text(expected)}.{hint}"
         )
-    if made.dtype.kind == "f":
+    if is_float_array(made):
         bad = ~np.isfinite(made).reshape(len(made), -1).all(axis=1)
         if bad.any():
             first = int(np.argmax(bad))

@@ -15,6 +15,19 @@ def read_grey(path: Path) -> np.ndarray:
     Transparent parts count as white paper; the orientation that a camera noted is applied.
     Raises FileError for a missing file, or one that holds no picture.
     """
+    return _read(path, "L")
+
+
+def read_colour(path: Path) -> np.ndarray:
+    """A picture file as red, green and blue from 0 to 1: [height, width, 3] float32.
+
+    Transparent parts count as white paper; the orientation that a camera noted is applied.
+    Raises FileError for a missing file, or one that holds no picture.
+    """
+    return _read(path, "RGB")
+
+
+def _read(path: Path, mode: str) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not path.is_file():
@@ -26,6 +39,6 @@ def read_grey(path: Path) -> np.ndarray:
                 picture = picture.convert("RGBA")
                 paper = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(paper, picture)
-            return np.asarray(picture.convert("L"), np.float32) / 255
+            return np.asarray(picture.convert(mode), np.float32) / 255
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FileError(f"{path} cannot be read as a picture ({error}). Use PNG, JPEG, WebP or GIF.") from None

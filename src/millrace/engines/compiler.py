@@ -24,14 +24,20 @@ import jaxlib
 import numpy as np
 from jax import lax
 
-from millrace.engines.plan import plan
+from millrace.engines.plan import CONVOLUTIONS, plan
+from millrace.ir.composite import Composite
 from millrace.ir.core import Node, Value
 from millrace.ir.errors import MillraceError
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.state import Assign, Read, Variable, is_leased
+from millrace.ir.types import HALVES
 
 SPLIT_GROUPS = 8  # up to so many groups of a convolution run as one convolution each
+
+# Primitives that add up or multiply many numbers: those of 16 bits are converted to float32 first, as
+# composites' are. (Matrix products say so themselves; convolutions elsewhere than on CPUs accumulate so.)
+ACCUMULATING = {"Sum", "Product", "IntegerPower", "CumulativeSum", "WindowSum", "ScatterAdd", "MaxPoolGradient"}
 
 
 def cache_directory() -> Path:
@@ -102,9 +108,11 @@ class Low:
                 out = arrays[0]
             else:
                 assert not isinstance(op, Placeholder)
-                out = op.lower(self, *arrays)
+                out = op.lower(self, *self.roomy(node, arrays))
             self.node = outer
             outputs = out if len(node.outputs) > 1 else (out,)
+            if self.computes_wide(node):
+                outputs = tuple(x.astype(value.dtype) for x, value in zip(outputs, node.outputs, strict=True))
             for value, array in zip(node.outputs, outputs, strict=True):
                 if array.dtype != value.dtype or array.shape != value.shape:
                     raise MillraceError(f"lowering {op.name} gave {array.dtype}{array.shape}, not {value.type}").at(
@@ -112,6 +120,19 @@ class Low:
                     )
                 results[value] = array
         return [results[value] for value in graph.outputs]
+
+    def computes_wide(self, node: Node) -> bool:
+        """Whether the operands of 16 bits are converted to float32 for the whole operation."""
+        if not any(value.dtype in HALVES for value in node.inputs):
+            return False
+        accumulates = node.op.name in ACCUMULATING or (self.platform == "cpu" and node.op.name in CONVOLUTIONS)
+        return accumulates or isinstance(node.op, Composite)
+
+    def roomy(self, node: Node, arrays: Sequence[Any]) -> Sequence[Any]:
+        """The operands of a node in the dtype in which it is computed."""
+        if not self.computes_wide(node):
+            return arrays
+        return [x.astype(np.float32) if x.dtype.name in HALVES else x for x in arrays]
 
     def by_group(self, f: Callable[..., Any], groups: int, *operands: Any) -> Any:
         """`f(groups, *operands)`, or on a CPU each group by itself along the last axis, concatenated.

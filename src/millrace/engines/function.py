@@ -16,7 +16,7 @@ from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.rewrite import simplify
 from millrace.ir.state import STATE_LOCK, STEP_LOCK, Variable, buffers_of, replace, snapshot
-from millrace.ir.types import as_dtype
+from millrace.ir.types import as_dtype, is_float_array
 
 ENGINES = ("xla", "numpy")
 _started: dict[str, Any] = {}
@@ -204,7 +204,7 @@ def _label(value: Value) -> str:
 
 
 def _first_bad(array: np.ndarray) -> list[int] | None:
-    if array.dtype.kind != "f" or np.isfinite(array).all():
+    if not is_float_array(array) or np.isfinite(array).all():
         return None
     return [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
 

@@ -20,6 +20,7 @@ from millrace.ir.errors import MillraceError, NonFiniteError
 from millrace.ir.graph import Graph, apply
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.state import Read
+from millrace.ir.types import is_float_array, widened
 
 Watch = Callable[[Node, Sequence[np.ndarray], Sequence[np.ndarray]], None]
 
@@ -78,7 +79,7 @@ class Interpreter:
                 self.on_break(node, inputs, outputs)
         if self.check:
             for value in outputs:
-                if value.dtype.kind == "f" and not np.isfinite(value).all() and is_born(node, inputs, value):
+                if is_float_array(value) and not np.isfinite(value).all() and is_born(node, inputs, value):
                     raise born_here(node, inputs, value)
 
 
@@ -87,7 +88,7 @@ def is_born(node: Node, inputs: Sequence[np.ndarray], value: np.ndarray) -> bool
 
     An infinity that the user wrote or passed in is meant, such as a mask's; a NaN never is.
     """
-    floats = [x for x in inputs if x.dtype.kind == "f"]
+    floats = [x for x in inputs if is_float_array(x)]
     if np.isnan(value).any():
         return not any(np.isnan(x).any() for x in floats)
     return bool(node.inputs) and not any(np.isinf(x).any() for x in floats)
@@ -99,7 +100,7 @@ def born_here(node: Node, inputs: Sequence[np.ndarray], value: np.ndarray) -> No
     first = tuple(int(i) for i in np.argwhere(bad)[0])
     kind = "NaN" if np.isnan(value).any() else "infinity"
     ranges = ", ".join(
-        f"{x.dtype}{shape_text(x.shape)} from {x.min():.6g} to {x.max():.6g}"
+        f"{x.dtype}{shape_text(x.shape)} from {widened(x).min():.6g} to {widened(x).max():.6g}"
         for x in inputs
         if x.size and x.dtype != bool
     )

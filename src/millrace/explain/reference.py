@@ -1,8 +1,10 @@
-"""The reference of operations, made from their own docstrings and formulas: `make docs`."""
+"""The references of operations and of layers, made from their own docstrings and formulas: `make docs`."""
 
 from __future__ import annotations
 
+import inspect
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from millrace import ops
 from millrace.ir.composite import Composite
 from millrace.ir.core import OPS, Primitive, none
+from millrace.layers.base import COMMON, LAYERS
 
 
 def reference() -> str:
@@ -47,5 +50,47 @@ def entry(op: Any) -> list[str]:
     return [*lines, ""]
 
 
+ROOMS = (
+    "core", "heads", "convolution", "pooling", "normalization", "noise", "recurrent", "cells", "sequences", "attention",
+    "memory", "hopfield", "merging",
+)  # fmt: skip
+
+
+def layer_reference() -> str:
+    """Every layer by family: its arguments, shapes, parameters, use and source: Markdown."""
+    lines = [
+        "# Layers",
+        "",
+        "Made by `make docs` from the layers themselves. Every layer also takes `name`, `trainable`, `dtype` and",
+        "`activity_regularizer`.",
+        "",
+    ]
+    for room in ROOMS:
+        module = import_module(f"millrace.layers.{room}")
+        known = [x for x in vars(module).values() if isinstance(x, type) and x.__module__ == module.__name__]
+        shown = [layer for layer in known if LAYERS.get(layer.__name__) is layer]
+        about = (module.__doc__ or "").strip().partition(": ")
+        lines += [f"## {about[0]}", "", *([f"{about[2][:1].upper()}{about[2][1:]}", ""] if about[2] else [])]
+        for layer in sorted(shown, key=lambda layer: layer.__name__):
+            lines += layer_entry(layer)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def layer_entry(layer: Any) -> list[str]:
+    """One layer's section."""
+    parameters = [p for p in inspect.signature(layer.__init__).parameters.values() if p.name != "self"]
+    own = [p.replace(annotation=p.empty) for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in COMMON]
+    more = ["..."] if any(p.kind is p.VAR_KEYWORD and p.name != "common" for p in parameters) else []
+    call = f"{layer.__name__}({', '.join([*map(str, own), *more])})"
+    doc = inspect.cleandoc(layer.__doc__ or "").splitlines()
+    fixed: list[str] = []
+    for line in doc:
+        starts = line.startswith(("Raises", "Source"))
+        fixed += ["", line] if starts and fixed and fixed[-1] else [line]
+    return [f"### {layer.__name__}", "", f"`{call}`", "", *fixed, ""]
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(reference())
+    folder = Path(sys.argv[1])
+    (folder / "ops.md").write_text(reference())
+    (folder / "layers.md").write_text(layer_reference())

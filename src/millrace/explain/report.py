@@ -18,7 +18,7 @@ from millrace.ir.errors import DataError
 from millrace.training.checkpoint import write_whole
 from millrace.training.model import Model
 from millrace.training.run import Run
-from millrace.training.summary import parameter_counts, rows
+from millrace.training.summary import hyperparameters_text, parameter_counts, rows
 
 SHOWN = 48  # pictures of mistakes, at most
 WINDOW, RISE = 3, 1.25  # overfitting: the mean validation loss of 3 epochs, a quarter above its lowest
@@ -37,28 +37,45 @@ def picture(image: np.ndarray, scale: int = 8) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def each_class(answers: np.ndarray) -> np.ndarray:
+    """Probabilities [examples, classes]; one probability of yes becomes those of no and yes."""
+    return np.stack([1 - answers, answers], axis=1) if answers.ndim == 1 else answers
+
+
 def mistakes(data: Dataset, probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """The held-out examples that the model got wrong, the surest mistakes first."""
+    """The held-out examples that the model got wrong, the surest mistakes first: pictures, or sentences."""
     guess = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(guess != data.y_validation)
     wrong = wrong[np.argsort(-probabilities[wrong, guess[wrong]], kind="stable")]
+    x = data.x_validation
     return [
         {
-            "picture": picture(data.x_validation[i]),
+            "picture": None if data.vocabulary else picture(x[i]),
+            "text": sentence(data, x, i) if data.vocabulary else None,
             "truth": data.classes[data.y_validation[i]],
             "guess": data.classes[guess[i]],
             "sure": float(probabilities[i, guess[i]]),
             "given_truth": float(probabilities[i, data.y_validation[i]]),
         }
-        for i in wrong
+        for i in wrong[:SHOWN]
     ]
 
 
-def in_words(lines: Sequence[Mapping[str, float]], right: int, total: int) -> str:
+def sentence(data: Dataset, x: Any, i: int) -> str:
+    """An example of words as people read it: its sentences, one after another."""
+    parts = x if isinstance(x, list) else [x]
+    rows = [row for part in parts for row in np.reshape(part[i], (-1, part[i].shape[-1]))]
+    return ". ".join(" ".join(data.vocabulary[n] for n in row if n) for row in rows)
+
+
+def in_words(lines: Sequence[Mapping[str, float]], right: int | None, total: int) -> str:
     """What the curves say, in a sentence or two."""
     last = lines[-1]
     passes = "1 epoch" if len(lines) == 1 else f"{len(lines)} epochs"
-    text = f"After {passes} the network reads {right} of {total} held-out examples right ({right / total:.1%})."
+    if right is not None:
+        text = f"After {passes} the network reads {right} of {total} held-out examples right ({right / total:.1%})."
+    else:
+        text = f"After {passes} the loss on {total} held-out examples is {last.get('val_loss', last['loss']):.4f}."
     validation = [line["val_loss"] for line in lines if "val_loss" in line]
     if len(validation) >= WINDOW:
         smooth = [sum(validation[i : i + WINDOW]) / WINDOW for i in range(len(validation) - WINDOW + 1)]
@@ -74,9 +91,11 @@ def in_words(lines: Sequence[Mapping[str, float]], right: int, total: int) -> st
     return text
 
 
-def write_report(run: Run, model: Model, data: Dataset) -> None:
+def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
     """Make `report.html` of a run from its metrics, its model and the held-out data.
 
+    `said` is what the trained network was asked to do, as text. Networks that give one class for each
+    example get a confusion matrix and their mistakes.
     Raises DataError for a run without a finished epoch, FileError where it cannot be written.
     """
     from jinja2 import Environment
@@ -84,10 +103,14 @@ def write_report(run: Run, model: Model, data: Dataset) -> None:
     lines = run.metrics()
     if not lines:
         raise DataError(f"{run.path} has no finished epoch to report.")
-    probabilities = model.predict(data.x_validation, batch_size=256)
-    guess = probabilities.argmax(axis=1)
-    counts = confusion(data.y_validation, guess, data.classes)
-    wrong = mistakes(data, probabilities)
+    counts, wrong, right = None, [], None
+    missed = 0
+    if np.ndim(data.y_validation) == 1:
+        probabilities = each_class(model.predict(data.x_validation, batch_size=256))
+        guess = probabilities.argmax(axis=1)
+        right = int((guess == data.y_validation).sum())
+        counts = confusion(data.y_validation, guess, data.classes)
+        wrong, missed = mistakes(data, probabilities), len(guess) - right
     x = [line["epoch"] for line in lines]
 
     def chart(title: str, metric: str, percent: bool) -> str | None:
@@ -99,13 +122,15 @@ def write_report(run: Run, model: Model, data: Dataset) -> None:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files("millrace.explain") / "report.html.j2").read_text("utf-8"))
     html = template.render(
-        title=f"{model.name}: a training run",
-        words=in_words(lines, int((guess == data.y_validation).sum()), len(guess)),
+        title=f"{model.name}: a training run", words=in_words(lines, right, len(data.y_validation)), said=said,
         config=run.config(), last=lines[-1], data=data, seconds=sum_seconds(lines),
+        learners=len(data.y_train), held=len(data.y_validation),
         loss=chart("Loss", "loss", False), accuracy=chart("Accuracy", "accuracy", True),
-        classes=data.classes, counts=counts.tolist(), peak=int(counts.max()),
-        wrong=wrong[:SHOWN], more=max(len(wrong) - SHOWN, 0),
-        rows=[(r, shape_text(r.shape)) for r in rows(model)], learned=learned, other=other, drawing=draw(model),
+        classes=data.classes, counts=None if counts is None else counts.tolist(),
+        peak=1 if counts is None else int(counts.max()),
+        wrong=wrong, more=max(missed - SHOWN, 0),
+        rows=[(r, hyperparameters_text(r), shape_text(r.shape)) for r in rows(model)], learned=learned, other=other,
+        drawing=draw(model),
     )  # fmt: skip
     write_whole(run.report, html.encode())
 

@@ -3,6 +3,7 @@
 import sys
 
 from millrace.functional import (
+    activations,
     arithmetic,
     convert,
     differentiation,
@@ -14,6 +15,32 @@ from millrace.functional import (
     reductions,
     shaping,
 )
+from millrace.functional.activations import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_tanh,
+    leaky_relu,
+    log_sigmoid,
+    mish,
+    relu,
+    relu6,
+    selu,
+    silu,
+    soft_shrink,
+    softplus,
+    softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    squareplus,
+    tanh_shrink,
+    threshold,
+)  # fmt: skip
 from millrace.functional.arithmetic import (
     abs,
     add,
@@ -21,19 +48,16 @@ from millrace.functional.arithmetic import (
     clip,
     cos,
     divide,
-    elu,
     equal,
     erf,
     exp,
     expm1,
     floor,
     floor_divide,
-    gelu,
     greater,
     greater_equal,
     isfinite,
     isnan,
-    leaky_relu,
     left_shift,
     less,
     less_equal,
@@ -50,16 +74,13 @@ from millrace.functional.arithmetic import (
     not_equal,
     power,
     reciprocal,
-    relu,
     remainder,
     right_shift,
     round,
     rsqrt,
     sigmoid,
     sign,
-    silu,
     sin,
-    softplus,
     sqrt,
     square,
     stop_gradient,
@@ -70,6 +91,7 @@ from millrace.functional.arithmetic import (
 from millrace.functional.convert import (
     Input,
     as_value,
+    autocast,
     broadcast_to,
     cast,
     constant,
@@ -83,13 +105,28 @@ from millrace.functional.convert import (
 from millrace.functional.differentiation import gradients, vjp
 from millrace.functional.loops import scan
 from millrace.functional.networks import (
+    batch_normalization,
+    dot_product_attention,
+    example_weights,
     local_response_normalization,
     log_softmax,
+    masked_softmax,
     sigmoid_cross_entropy,
     softmax,
     softmax_cross_entropy,
+    standardize,
 )  # fmt: skip
-from millrace.functional.products import average_pool, conv, dot, einsum, matmul, max_pool, outer, tensordot
+from millrace.functional.products import (
+    average_pool,
+    conv,
+    conv_transpose,
+    dot,
+    einsum,
+    matmul,
+    max_pool,
+    outer,
+    tensordot,
+)
 from millrace.functional.randomness import (
     dropout,
     next_state,
@@ -98,6 +135,7 @@ from millrace.functional.randomness import (
     random_normal,
     random_state,
     random_uniform,
+    training_only,
 )  # fmt: skip
 from millrace.functional.reductions import (
     all,

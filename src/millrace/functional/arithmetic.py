@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from millrace.functional.convert import Like, as_value, broadcast_shapes, broadcast_to, cast, together
 from millrace.ir.core import Op, Value
 from millrace.ops import arithmetic, compare, elementwise
 
 
-def _float(x: Like) -> Value:
+def as_float(x: Like) -> Value:
     """x as a floating-point value: whole numbers become float32, as they would at first sight."""
     x = as_value(x)
     return x if x.type.is_float else cast(x, "float32")
 
 
-def _unary(op: type[Op], name: str, convert: Any = _float) -> Any:
+def _unary(op: type[Op], name: str, convert: Any = as_float) -> Any:
     def function(x: Like) -> Value:
         return op()(convert(x))
 
@@ -50,7 +48,6 @@ sigmoid = _unary(elementwise.Sigmoid, "sigmoid")
 erf = _unary(elementwise.Erf, "erf")
 sin = _unary(elementwise.Sin, "sin")
 cos = _unary(elementwise.Cos, "cos")
-relu = _unary(elementwise.Relu, "relu")
 floor = _unary(elementwise.Floor, "floor")
 ceil = _unary(elementwise.Ceil, "ceil")
 round = _unary(elementwise.Round, "round")
@@ -82,7 +79,7 @@ right_shift = _binary(compare.ShiftRight, "right_shift")
 def divide(x: Like, y: Like) -> Value:
     """The quotient x / y; whole numbers become float32 first.  Source: NumPy divide."""
     x, y = together(x, y)
-    return arithmetic.Divide()(_float(x), _float(y))
+    return arithmetic.Divide()(as_float(x), as_float(y))
 
 
 def floor_divide(x: Like, y: Like) -> Value:
@@ -101,11 +98,11 @@ def remainder(x: Like, y: Like) -> Value:
 def power(x: Like, y: Like) -> Value:
     """x to the power y; a whole-number y that is known is exact for negative x too.  Source: NumPy power."""
     if isinstance(y, (int, float)) and not isinstance(y, bool) and float(y).is_integer() and math.fabs(y) < 1024:
-        return elementwise.IntegerPower(int(y))(_float(x))
+        return elementwise.IntegerPower(int(y))(as_float(x))
     if isinstance(y, (int, float)) and y == 0.5:
         return sqrt(x)
     x, y = together(x, y)
-    return arithmetic.Power()(_float(x), _float(y))
+    return arithmetic.Power()(as_float(x), as_float(y))
 
 
 def square(x: Like) -> Value:
@@ -128,7 +125,7 @@ def clip(x: Like, low: Like = None, high: Like = None) -> Value:
 
 def isnan(x: Like) -> Value:
     """Whether x is not a number.  Source: NumPy isnan."""
-    x = _float(x)
+    x = as_float(x)
     return not_equal(x, x)
 
 
@@ -138,33 +135,3 @@ def where(condition: Like, x: Like, y: Like) -> Value:
     x, y = together(x, y)
     shape = broadcast_shapes(condition.shape, x.shape)
     return compare.Select()(*(broadcast_to(part, shape) for part in (condition, x, y)))
-
-
-def softplus(x: Like) -> Value:
-    """log(1 + exp(x)), a smooth relu that never overflows.  Source: Keras softplus."""
-    x = _float(x)
-    return add(maximum(x, 0.0), log1p(exp(negative(abs(x)))))
-
-
-def leaky_relu(x: Like, negative_slope: float = 0.2) -> Value:
-    """x where positive, else negative_slope * x.  Source: Keras leaky_relu."""
-    x = _float(x)
-    return where(greater(x, 0.0), x, multiply(x, negative_slope))
-
-
-def elu(x: Like, alpha: float = 1.0) -> Value:
-    """x where positive, else alpha * (exp(x) - 1).  Source: Keras elu."""
-    x = _float(x)
-    return where(greater(x, 0.0), x, multiply(alpha, expm1(where(greater(x, 0.0), 0.0, x))))
-
-
-def silu(x: Like) -> Value:
-    """x * sigmoid(x), also called swish.  Source: Keras silu."""
-    x = _float(x)
-    return multiply(x, sigmoid(x))
-
-
-def gelu(x: Like) -> Value:
-    """x times the share of a standard normal below x.  Source: Keras gelu, approximate=False."""
-    x = _float(x)
-    return multiply(multiply(x, 0.5), add(erf(multiply(x, float(np.sqrt(0.5)))), 1.0))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from millrace.ir.dims import Dim, Size, dim, same, shape_text
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
 from millrace.ir.leaves import Constant, Literal, Placeholder
 from millrace.ir.state import Variable
-from millrace.ir.types import FLOATS, TensorType, dtype_name
+from millrace.ir.types import FLOATS, HALVES, TensorType, dtype_name
 from millrace.ops.compare import Cast
 from millrace.ops.shape import Broadcast
 from millrace.ops.shape import Size as SizeOp
@@ -22,6 +25,7 @@ Like = Any  # a Value, a Variable, an array, a number, or a nested list of numbe
 
 
 _inputs = itertools.count()
+_autocast: contextvars.ContextVar[str | None] = contextvars.ContextVar("autocast", default=None)
 
 
 def Input(
@@ -32,16 +36,25 @@ def Input(
 ) -> Value:
     """A place where data enters: [batch, *shape], the batch dimension named `batch` unless given.
 
-    shape: one example's. dtype: what the data is converted to.
+    shape: one example's, None where a size is known only when data arrives, such as the number of steps;
+    a program is made ready for each size that comes. dtype: what the data is converted to.
     Raises ArgumentError for a size below 1, DTypeError for a dtype that Millrace lacks.
     Source: Keras Input.
     """
-    sizes = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+    if shape is None:
+        raise ArgumentError("Input needs a shape, one example's, such as (28, 28, 1); () for a single number.")
+    label = name or f"input_{next(_inputs)}"
+    given = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+    stem = re.sub(r"\W", "_", label if re.match(r"[A-Za-z_]", label) else f"input_{label}")
+    sizes = tuple(
+        dim(f"{stem}_length" if axis == 1 else f"{stem}_size{axis}") if size is None else size
+        for axis, size in enumerate(given, 1)
+    )
     for size in (*sizes, 1 if batch_size is None else batch_size):
         if not isinstance(size, Dim) and (not isinstance(size, (int, np.integer)) or size < 1):
             raise ArgumentError(f"Input shape {tuple(sizes)}: each size must be a whole number of at least 1.")
     type = TensorType(dtype, (dim("batch") if batch_size is None else batch_size, *sizes))
-    return Placeholder(name or f"input_{next(_inputs)}", type)()
+    return Placeholder(label, type)()
 
 
 def constant(array: Any, dtype: str | None = None) -> Value:
@@ -58,12 +71,34 @@ def as_value(x: Like, dtype: str | None = None) -> Value:
     if isinstance(x, Value):
         return x if dtype is None else cast(x, dtype)
     if isinstance(x, Variable):
+        if dtype is None and x.dtype == "float32":
+            dtype = _autocast.get()
         return as_value(x.value, dtype)
     if isinstance(x, Dim):
         return size(x, dtype or "int32")
     if isinstance(x, (bool, int, float, np.ndarray, np.generic, list, tuple)):
         return constant(x, dtype)
     raise ArgumentError(f"cannot make a value of {type(x).__name__}: pass a value, a variable, an array or a number.")
+
+
+@contextmanager
+def autocast(dtype: str | None) -> Iterator[None]:
+    """Inside, expressions use float32 variables in another floating-point dtype, such as "bfloat16".
+
+    The variables stay float32 and get float32 gradients, and updates of them too: this is mixed precision.
+    `variable.value`, and `as_value(variable, "float32")`, are the variable as it is. None casts nothing, also
+    inside another autocast.
+
+    Raises DTypeError for what is no floating-point dtype.
+    Source: Micikevicius et al. 2018, Mixed precision training, section 3.1; Keras mixed_bfloat16.
+    """
+    if dtype is not None and dtype_name(dtype) not in FLOATS:
+        raise DTypeError(f"autocast takes a floating-point dtype ({', '.join(FLOATS)}) or None, got {dtype!r}.")
+    token = _autocast.set(None if dtype is None else dtype_name(dtype))
+    try:
+        yield
+    finally:
+        _autocast.reset(token)
 
 
 def cast(x: Like, dtype: str) -> Value:
@@ -83,6 +118,8 @@ def promoted(a: str, b: str) -> str:
         return a
     if (a in FLOATS) != (b in FLOATS):
         return a if a in FLOATS else b
+    if a in HALVES and b in HALVES:
+        return "float32"  # neither holds all numbers of the other
     result = np.promote_types(a, b).name
     if (result in FLOATS) != (a in FLOATS):
         raise DTypeError(f"{a} and {b} have no common whole-number dtype: convert one with mr.cast.")

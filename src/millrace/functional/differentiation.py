@@ -35,7 +35,8 @@ def gradients(loss: Value, wrt: Sequence[Value | Variable], unconnected: str = "
         if not isinstance(x, (Value, Variable)):
             raise ArgumentError(f"gradients are taken with respect to values and variables, got {x!r}.")
     names = [f"variable {x.name!r}" if isinstance(x, Variable) else f"the {x.op.name} value" for x in wrt]
-    return gradient.gradients(_namespace(), as_value(loss), [as_value(x) for x in wrt], names, unconnected)
+    exact = [x.value if isinstance(x, Variable) else x for x in wrt]  # not as autocast reads it
+    return gradient.gradients(_namespace(), as_value(loss), exact, names, unconnected)
 
 
 def vjp(outputs: Any, inputs: Sequence[Value], cotangents: Any) -> tuple[Value | None, ...]:

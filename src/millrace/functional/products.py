@@ -151,6 +151,25 @@ def conv(
     return convolution.Convolution(step, pads, spread, groups)(x, kernel)
 
 
+def conv_transpose(
+    x: Like, kernel: Like, output_size: Sequence[int], strides: int | Sequence[int] = 1, padding: Padding = 0,
+    dilation: int | Sequence[int] = 1, groups: int = 1,
+) -> Value:  # fmt: skip
+    """Transposed convolution: what leads from a convolution's output back to its input.
+
+    x [batch, *spatial, channels], kernel [*kernel, filters / groups, channels] -> [batch, *output_size,
+    filters]. strides, padding and dilation are those of the convolution that leads from output_size to x.
+
+    Raises ShapeError where they do not fit.
+    Source: Keras conv_transpose; Dumoulin and Visin 2016, chapter 4.
+    """
+    x, kernel = common_dtype(x, kernel)
+    rank = kernel.ndim - 2
+    step, spread = _each(strides, rank, "strides"), _each(dilation, rank, "dilation")
+    pads = padding_pairs(padding, output_size, kernel.shape[:-2], step, spread)
+    return convolution.ConvolutionInputGradient(tuple(output_size), step, pads, spread, groups)(x, kernel)
+
+
 def _pool_arguments(x: Value, window: Any, strides: Any, padding: Padding) -> dict[str, Any]:
     rank = x.ndim - 2
     if not 1 <= rank <= 3:

@@ -12,7 +12,8 @@ from millrace.functional.convert import Like, as_value, cast, constant, full
 from millrace.ir.core import Value
 from millrace.ir.dims import Size
 from millrace.ir.errors import ArgumentError
-from millrace.ops.random import Dropout, RandomBits
+from millrace.ir.types import HALVES
+from millrace.ops.random import Dropout, RandomBits, TrainingOnly
 
 
 def random_state(seed: int, count: int = 0) -> np.ndarray:
@@ -43,14 +44,14 @@ def random_uniform(
     high: float = 1.0,
     dtype: str = "float32",
 ) -> Value:
-    """Uniform numbers from low (included) to high, 24 random bits each; 53 for float64, 11 for float16."""
+    """Uniform numbers from low (included) to high: 24 random bits each; 53 of float64, 11 of float16, 8 of bfloat16."""
     if dtype == "float64":
         words = [random_bits(state, shape, f"{stream}/{part}") for part in ("high", "low")]
         upper = cast(right_shift(words[0], np.uint32(5)), dtype)
         lower = cast(right_shift(words[1], np.uint32(6)), dtype)
         unit = multiply(add(multiply(upper, 2.0**26), lower), 2.0**-53)
     else:
-        bits = 11 if dtype == "float16" else 24  # as many as the dtype holds exactly
+        bits = {"float16": 11, "bfloat16": 8}.get(dtype, 24)  # as many as the dtype holds exactly
         words = right_shift(random_bits(state, shape, stream), np.uint32(32 - bits))
         unit = multiply(cast(words, dtype), 2.0**-bits)
     if (low, high) == (0.0, 1.0):
@@ -66,7 +67,12 @@ def random_normal(
     stddev: float = 1.0,
     dtype: str = "float32",
 ) -> Value:
-    """Normal numbers by the method of Box and Muller (1958): sqrt(-2 log u) cos(2 pi v)."""
+    """Normal numbers by the method of Box and Muller (1958): sqrt(-2 log u) cos(2 pi v).
+
+    Those of 16 bits are float32 ones, rounded: from so few random bits no number would be far from the mean.
+    """
+    if dtype in HALVES:
+        return cast(random_normal(state, shape, stream, mean, stddev), dtype)
     u = subtract(1.0, random_uniform(state, shape, f"{stream}/radius", dtype=dtype))  # never 0
     v = random_uniform(state, shape, f"{stream}/angle", dtype=dtype)
     standard = multiply(sqrt(multiply(log(u), -2.0)), cos(multiply(v, 2 * math.pi)))
@@ -88,6 +94,12 @@ def dropout(x: Like, rate: float, state: Like, stream: str = "dropout") -> Value
     return Dropout(float(rate), stream)(as_value(x), as_value(state))
 
 
+def training_only(x: Like, y: Like) -> Value:
+    """y while a network is trained, x in evaluation and prediction; both of one type."""
+    return TrainingOnly()(as_value(x), as_value(y))
+
+
 __all__ = [
     "dropout", "next_state", "random_bernoulli", "random_bits", "random_normal", "random_state", "random_uniform",
+    "training_only",
 ]  # fmt: skip

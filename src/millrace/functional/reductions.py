@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from millrace.functional.arithmetic import add, divide, exp, isfinite, log, sqrt, square, stop_gradient, subtract, where
+from millrace.functional.arithmetic import (
+    add,
+    as_float,
+    divide,
+    exp,
+    isfinite,
+    log,
+    sqrt,
+    square,
+    stop_gradient,
+    subtract,
+    where,
+)  # fmt: skip
 from millrace.functional.convert import Like, as_value, cast, normal_axes, normal_axis
 from millrace.ir.core import Value
 from millrace.ops import reduce
@@ -40,18 +52,13 @@ def _numbers(x: Like) -> Value:
     return cast(x, "int32") if x.dtype == "bool" else x
 
 
-def _floats(x: Like) -> Value:
-    x = as_value(x)
-    return x if x.type.is_float else cast(x, "float32")
-
-
 sum = _reduction(reduce.Sum, "sum", _numbers)
 prod = _reduction(reduce.Product, "prod", _numbers)
 max = _reduction(reduce.Max, "max")
 min = _reduction(reduce.Min, "min")
 any = _reduction(reduce.AnyTrue, "any")
 all = _reduction(reduce.AllTrue, "all")
-mean = _reduction(reduce.Mean, "mean", _floats)
+mean = _reduction(reduce.Mean, "mean", as_float)
 
 
 def argmax(x: Like, axis: int = -1) -> Value:
@@ -74,7 +81,7 @@ def cumsum(x: Like, axis: int = -1, reverse: bool = False) -> Value:
 
 def var(x: Like, axis: Axis = None, keepdims: bool = False) -> Value:
     """The variance: the mean squared distance from the mean (divided by n).  Source: NumPy var."""
-    x = _floats(x)
+    x = as_float(x)
     return mean(square(subtract(x, mean(x, axis, keepdims=True))), axis, keepdims)
 
 
@@ -85,7 +92,7 @@ def std(x: Like, axis: Axis = None, keepdims: bool = False) -> Value:
 
 def logsumexp(x: Like, axis: Axis = None, keepdims: bool = False) -> Value:
     """log(sum(exp(x))) without overflow.  Source: SciPy logsumexp."""
-    x = _floats(x)
+    x = as_float(x)
     axes = normal_axes(axis, x.ndim)
     largest = stop_gradient(max(x, axes, keepdims=True))
     largest = where(isfinite(largest), largest, 0.0)  # all -inf: there is nothing to shift
@@ -101,5 +108,5 @@ def count_nonzero(x: Like, axis: Axis = None) -> Value:
 
 def average(x: Like, weights: Like) -> Value:
     """The mean of all elements, each counted by its weight.  Source: NumPy average."""
-    x, weights = _floats(x), _floats(weights)
+    x, weights = as_float(x), as_float(weights)
     return divide(sum(x * weights), sum(weights))

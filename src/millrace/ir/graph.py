@@ -12,6 +12,7 @@ from millrace.ir.dims import Dim
 from millrace.ir.errors import ArgumentError, GraphError
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.state import Assign, Read, Variable
+from millrace.ir.types import widened
 
 
 def topological(values: Iterable[Value], stop: frozenset[Value] = frozenset()) -> list[Node]:
@@ -98,7 +99,9 @@ class Graph:
 def apply(node: Node, arrays: Sequence[np.ndarray], bound: Any = None) -> tuple[np.ndarray, ...]:
     """What one node computes, in NumPy: always arrays, always of the inferred dtype.
 
-    `bound` is its operation with named dimensions replaced by numbers, where it has any.
+    Numbers of 16 bits are computed with in float32, and each result is rounded to its dtype: NumPy lacks
+    most of bfloat16, and would sum float16 in float16. `bound` is the node's operation with named dimensions
+    replaced by numbers, where it has any.
     """
     op: Any = bound or node.op
     if isinstance(op, Constant):
@@ -110,9 +113,9 @@ def apply(node: Node, arrays: Sequence[np.ndarray], bound: Any = None) -> tuple[
     if isinstance(op, Placeholder):
         raise GraphError(f"input {op.label!r} has no value here: pass it to mr.function")
     with np.errstate(all="ignore"):  # infinities are values; the engines look for those that matter
-        out = op.evaluate(*arrays)
-    out = out if isinstance(out, tuple) else (out,)
-    return tuple(np.asarray(x, dtype=value.dtype) for x, value in zip(out, node.outputs, strict=True))
+        out = op.evaluate(*(widened(x) for x in arrays))
+        out = out if isinstance(out, tuple) else (out,)
+        return tuple(np.asarray(x, dtype=value.dtype) for x, value in zip(out, node.outputs, strict=True))
 
 
 def rebuilt(

@@ -10,7 +10,7 @@ import numpy as np
 
 from millrace.ir.core import Op
 from millrace.ir.formula import SUM, Term
-from millrace.ir.types import TensorType, native
+from millrace.ir.types import TensorType, is_float_array, native, widened
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Literal:
         type = f"{self.array.dtype.name!r}, {self.array.shape}"
         if not self.is_short:
             return f"literal({type}, sha256={self.digest!r})"
-        return f"literal({type}, {self.array.ravel().tolist()!r})"
+        return f"literal({type}, {widened(self.array).ravel().tolist()!r})"
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Constant(Op):
         return TensorType.of(self.literal.array)
 
     def notation(self) -> str:
-        array = self.literal.array
+        array = widened(self.literal.array)
         if array.size and bool((array == array.ravel()[0]).all()):
             array = array.ravel()[0]
         if array.ndim == 0:
-            shown = f"{array:.6g}" if array.dtype.kind == "f" else str(array)
+            shown = f"{array:.6g}" if is_float_array(array) else str(array)
             return Term(shown, SUM) if shown.startswith("-") else shown
         return (
             np.array2string(array, separator=", ", threshold=6, precision=4)

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes  # registers bfloat16 with NumPy
 import numpy as np
 
 from millrace.ir.dims import Dim, Size, bind, from_ast, product, shape_text
 from millrace.ir.errors import DTypeError, GraphError, ShapeError
 
-FLOATS = ("float16", "float32", "float64")
+HALVES = ("float16", "bfloat16")  # stored in 16 bits; arithmetic on them is done in float32
+FLOATS = (*HALVES, "float32", "float64")
 SIGNED = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 DTYPES = ("bool", *UNSIGNED, *SIGNED, *FLOATS)
@@ -112,7 +114,7 @@ def as_dtype(array: Any, dtype: str, what: str) -> np.ndarray:
         raise ShapeError(f"{what}: these are not numbers in rows of equal length ({error}).") from None
     if made.dtype == dtype and made.dtype.isnative:
         return made
-    if made.dtype.kind == "f" and dtype in FLOATS:
+    if is_float_array(made) and dtype in FLOATS:
         with np.errstate(over="ignore"):
             return made.astype(dtype)
     if made.dtype.kind in "iub" and dtype != "bool":
@@ -125,6 +127,16 @@ def as_dtype(array: Any, dtype: str, what: str) -> np.ndarray:
             return converted
         raise DTypeError(f"{what} is {dtype}; some of these numbers do not fit it.")
     raise DTypeError(f"{what} takes {dtype}, got {made.dtype}. Convert with array.astype({dtype!r}).")
+
+
+def is_float_array(array: Any) -> bool:
+    """Whether an array holds floating-point numbers: bfloat16 counts, which NumPy itself takes for raw bytes."""
+    return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """Numbers of 16 bits as float32, in which arithmetic on them is done; every other array as it is."""
+    return array.astype(np.float32) if array.dtype.name in HALVES else array
 
 
 def native(array: np.ndarray) -> np.ndarray:

@@ -18,9 +18,17 @@ def linear(x: Value) -> Value:
 
 
 KNOWN: dict[str, Activation] = {
-    "linear": linear, "relu": mr.relu, "tanh": mr.tanh, "sigmoid": mr.sigmoid, "softmax": mr.softmax,
-    "log_softmax": mr.log_softmax, "softplus": mr.softplus, "elu": mr.elu, "gelu": mr.gelu, "silu": mr.silu,
-    "swish": mr.silu, "leaky_relu": mr.leaky_relu, "exponential": mr.exp,
+    "linear": linear, "exponential": mr.exp, "tanh": mr.tanh, "sigmoid": mr.sigmoid,
+    "softmax": mr.softmax, "log_softmax": mr.log_softmax,
+    "silu": mr.silu, "swish": mr.silu, "hard_silu": mr.hard_silu, "hard_swish": mr.hard_silu,
+    **{
+        name: getattr(mr, name)
+        for name in (
+            "celu", "elu", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_tanh", "leaky_relu", "log_sigmoid",
+            "mish", "relu", "relu6", "selu", "soft_shrink", "softplus", "softsign", "sparse_plus", "sparse_sigmoid",
+            "sparsemax", "squareplus", "tanh_shrink", "threshold",
+        )
+    },
 }  # fmt: skip
 
 

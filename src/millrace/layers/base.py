@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import functools
 import inspect
-import weakref
+import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import numpy as np
 
 from millrace import functional as mr
-from millrace.ir.core import Value, current_layer, layer_scope, snake
+from millrace.ir.core import Expression, Value, current_layer, layer_scope, snake
 from millrace.ir.dims import product, shape_text
-from millrace.ir.errors import ArgumentError, MillraceError
+from millrace.ir.errors import ArgumentError, MillraceError, ShapeError, one_of
 from millrace.ir.location import here
 from millrace.ir.state import Variable
 from millrace.ir.types import TensorType
-from millrace.layers import initializers
+from millrace.layers import initializers, regularizers
 from millrace.layers.activations import activation_name
+from millrace.layers.calls import Call, Given, call_of, mask_of, record, set_mask
 from millrace.layers.initializers import initializer
+from millrace.layers.policy import POLICIES, checked_policy, current_policy
 from millrace.ops.shape import Reshape
 
 LAYERS: dict[str, type[Layer]] = {}
+COMMON = ("name", "trainable", "dtype", "activity_regularizer")  # arguments of every layer
 _names: Counter[str] = Counter()
 
 
@@ -38,23 +41,6 @@ def set_seed(seed: int) -> None:
     _names.clear()
 
 
-@dataclass(frozen=True)
-class Call:
-    """One use of a layer: the values that it was given and those that it made."""
-
-    layer: Layer
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-
-
-_calls: weakref.WeakKeyDictionary[Value, Call] = weakref.WeakKeyDictionary()
-
-
-def call_of(value: Value) -> Call | None:
-    """The layer call that made a value, or None if no layer did."""
-    return _calls.get(value)
-
-
 class Layer:
     """Base of all layers. A layer of one's own defines `call(x)`, and `build(type)` if it has weights.
 
@@ -65,14 +51,26 @@ class Layer:
                 return x * self.factor
 
     name: unique within a model; made from the class where None. trainable: whether optimizers update it.
+    dtype: "float32", "mixed_bfloat16" or None, see set_dtype_policy. activity_regularizer: a penalty on the
+    output, by name or as an object.
     """
+
+    supports_masking: ClassVar[bool] = False  # whether the mask of padded steps goes through, as Keras has it
+    freezes_statistics: ClassVar[bool] = False  # whether trainable=False makes it behave as after training
 
     # What an instance was made with, for saving it.
     arguments: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith("_"):
+        known = LAYERS.get(cls.__name__)
+        if known is not None and known.__module__.startswith("millrace.") and known.__module__ != cls.__module__:
+            warnings.warn(
+                f"class {cls.__name__} has the name of one of Millrace's layers: to load a model that holds it, pass "
+                f"custom_objects={{{cls.__name__!r}: {cls.__name__}}}, or give it another name.",
+                stacklevel=2,
+            )
+        elif not cls.__name__.startswith("_"):
             LAYERS[cls.__name__] = cls
         if "__init__" in vars(cls):
             cls.__init__ = _naming_the_layer(cls.__init__)  # type: ignore[method-assign]
@@ -88,12 +86,23 @@ class Layer:
         given = dict(list(bound.arguments.items())[1:])
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
-                given |= given.pop(parameter.name, {})
+                common = given.pop(parameter.name, {})
+                known = [*(n for n in list(signature.parameters)[1:] if n != parameter.name), *COMMON]
+                for name in common if parameter.name == "common" else ():
+                    if name not in known:
+                        raise one_of(f"argument of {cls.__name__}", name, known)
+                given |= common
+        if cls.__module__.startswith("millrace."):
+            for name, parameter in signature.parameters.items():
+                if isinstance(parameter.default, bool):
+                    flag(given.get(name, False), f"{cls.__name__}: {name}")
         layer.arguments = given
         layer.name = ""
         layer.trainable = True
         layer.built = False
-        layer.variables, layer.updates, layer.calls = [], [], []
+        layer.policy = current_policy()
+        layer.activity_regularizer = None
+        layer.variables, layer.updates, layer.calls, layer.penalties, layer.lasting = [], [], [], [], []
         return layer
 
     name: str
@@ -102,10 +111,22 @@ class Layer:
     variables: list[Variable]
     updates: list[tuple[Variable, Value]]
     calls: list[Call]
+    penalties: list[Value]
+    lasting: list[Variable]
+    policy: str | None
 
-    def __init__(self, name: str | None = None, trainable: bool = True):
+    def __init__(
+        self,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | None = None,
+        activity_regularizer: Any = None,
+    ):
         self.set_name(name)
         self.trainable = trainable
+        if dtype is not None:
+            self.policy = checked_policy(dtype)
+        self.activity_regularizer = regularizers.regularizer(activity_regularizer)
 
     def set_name(self, name: str | None) -> None:
         if name is None:
@@ -124,39 +145,109 @@ class Layer:
         """The layer's output for its inputs, as values of the graph."""
         raise MillraceError(f"layer {type(self).__name__} does not define call(self, x)")
 
-    def __call__(self, inputs: Any) -> Any:
-        """Apply the layer to a value, or to a list of values.
+    def __call__(self, *inputs: Any, **keywords: Any) -> Any:
+        """Apply the layer to a value, to several, or to a list of values; further ones by name.
 
         Raises ShapeError, DTypeError or ArgumentError that names the layer and what it was given.
         """
         if not self.name:
             self.set_name(None)  # a layer of one's own need not call super().__init__()
-        many = isinstance(inputs, (list, tuple))
-        values = tuple(mr.as_value(x) for x in (inputs if many else [inputs]))
-        try:
-            inspect.signature(self.call).bind(*values)
-        except TypeError:
-            takes = ", ".join(inspect.signature(self.call).parameters)
-            raise ArgumentError(
-                f"layer {self.name!r} ({type(self).__name__}) takes {takes}, but was given {len(values)} values."
-            ) from None
-        with layer_scope(self.name) as path:
+        several = isinstance(inputs[0], (list, tuple)) if len(inputs) == 1 else False
+        values = [mr.as_value(x) for x in (inputs[0] if several else inputs)]
+        positional = len(values)
+        named: dict[str, Given] = {}
+        for name, given in keywords.items():
+            if isinstance(given, (Expression, np.ndarray)):
+                named[name] = Given(len(values))
+                values.append(mr.as_value(given))
+            elif isinstance(given, (list, tuple)) and given and isinstance(given[0], (Expression, np.ndarray)):
+                named[name] = Given(tuple(range(len(values), len(values) + len(given))))
+                values += map(mr.as_value, given)
+            elif given is not None:
+                named[name] = Given(None, given)
+        return self._apply(tuple(values), positional, named)
+
+    def _apply(self, values: tuple[Value, ...], positional: int, named: Mapping[str, Given]) -> Any:
+        takes = inspect.signature(self.call).parameters
+        masks: list[Value | None] = [mask_of(x) for x in values[:positional]]
+        with layer_scope(self.name) as path, self.computing():
+            used = [self.computed(x) for x in values]
+            given = {name: one.among(used) for name, one in named.items()}
+            if "mask" in takes and "mask" not in given and any(m is not None for m in masks):
+                given["mask"] = masks[0] if positional == 1 else masks
+            elif "mask" in given and positional == 1:
+                masks = [given["mask"]]
+            try:
+                inspect.signature(self.call).bind(*used[:positional], **given)
+                if not self.built:
+                    inspect.signature(self.build).bind(*used[:positional])
+            except TypeError:
+                raise ArgumentError(
+                    f"layer {self.name!r} ({type(self).__name__}) takes {_wanted(takes)}, but was given "
+                    f"{positional} value{'' if positional == 1 else 's'}"
+                    + (f" and {', '.join(given)} by name." if given else ".")
+                ) from None
             try:
                 if not self.built:
-                    self.build(*(value.type for value in values))
+                    self.build(*(value.type for value in used[:positional]))
                     self.built = True
-                result = self.call(*values)
+                result = self.call(*used[:positional], **given)
+                made = result if isinstance(result, (list, tuple)) else [result]
+                outputs = tuple(mr.as_value(x) for x in made)
+                # a layer that hands its input on has made this use of it too: a value of its own says so
+                outputs = tuple(Reshape(x.shape)(x) if x in values else x for x in outputs)
+                if self.activity_regularizer is not None:
+                    batch = mr.size(outputs[0].shape[0], "float32") if outputs[0].ndim else mr.constant(1.0)
+                    self.penalties += [self.activity_regularizer(x) / batch for x in outputs if x.type.is_float]
+                self._hand_on(values[:positional], masks, outputs, "mask" in takes)
             except MillraceError as error:
-                given = ", ".join(str(value.type) for value in values)
-                where = f"in layer {path!r} ({type(self).__name__}), given {given}, {here() or ''}".rstrip(", ")
-                raise error.at(where) from None
-            outputs = tuple(mr.as_value(x) for x in (result if isinstance(result, (list, tuple)) else [result]))
-            # a layer that hands its input on has made this use of it too: a value of its own says so
-            outputs = tuple(Reshape(x.shape)(x) if x in values else x for x in outputs)
-        call = Call(self, values, outputs)
+                if error.place.startswith(f"in layer {path!r} at"):  # an operation of this very layer: say more
+                    error.placed = False
+                raise error.at(_told(self, path, values[:positional], error)) from None
+        call = Call(self, values, outputs, positional, named)
         self.calls.append(call)
-        _calls.update(dict.fromkeys(outputs, call))
+        record(call)
         return list(outputs) if isinstance(result, (list, tuple)) else outputs[0]
+
+    # ---- masks of padded steps
+
+    def compute_mask(self, inputs: Sequence[Value], masks: Sequence[Value | None]) -> Any:
+        """The mask of the output, or a list of them for several outputs; by default that of the first input."""
+        return masks[0] if self.supports_masking and masks else None
+
+    def _hand_on(
+        self, inputs: Sequence[Value], masks: Sequence[Value | None], outputs: Sequence[Value], reads: bool
+    ) -> None:
+        made = self.compute_mask(inputs, masks)
+        for value, mask in zip(outputs, made if isinstance(made, (list, tuple)) else [made], strict=False):
+            set_mask(value, mask)
+        own = type(self).compute_mask is not Layer.compute_mask
+        if any(m is not None for m in masks) and not (reads or own or self.supports_masking):
+            warnings.warn(
+                f"layer {self.name!r} ({type(self).__name__}) does not know masks: from here on, steps that only fill "
+                "sequences up count as real ones. Set supports_masking = True in its class if it treats each step "
+                "apart, or take `mask=None` in its call.",
+                stacklevel=5,
+            )
+
+    # ---- what it computes in
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Inside, float32 variables are read in the dtype that the layer's policy computes in."""
+        if self.policy is None:
+            yield
+            return
+        with mr.autocast(POLICIES[self.policy] if self.policy != "float32" else None):
+            yield
+
+    def computed(self, x: Value) -> Value:
+        """An input in the dtype that the layer's policy computes in."""
+        if self.policy is None or not x.type.is_float:
+            return x
+        made = mr.cast(x, POLICIES[self.policy])
+        set_mask(made, mask_of(x))
+        return made
 
     def add_weight(
         self,
@@ -165,22 +256,65 @@ class Layer:
         initial: Any = "glorot_uniform",
         trainable: bool = True,
         dtype: str = "float32",
+        regularizer: Any = None,
     ) -> Variable:
-        """A variable of this layer, called `layer/name`; `initial` is an initializer or an array."""
+        """A variable of this layer, called `layer/name`; `initial` is an initializer or an array.
+
+        regularizer: a penalty on its size that training adds to the loss, by name or as an object.
+        """
         sizes = tuple(shape)
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ArgumentError(
                 f"weight {name!r} cannot have the shape {shape_text(sizes)}: sizes must be known and above 0."
             )
         full = f"{current_layer() or self.name}/{name}"
-        array = initial if hasattr(initial, "dtype") else initializer(initial)(sizes, full, dtype)
+        try:
+            array = initial if hasattr(initial, "dtype") else initializer(initial)(sizes, full, dtype)
+            rule = regularizers.regularizer(regularizer)
+        except ArgumentError as error:
+            error.args = (f"weight {name!r}: {error.args[0]}",)
+            raise
         variable = Variable(array, name=full, trainable=trainable)
         self.variables.append(variable)
+        if rule is not None:
+            self.penalties.append(rule(variable.value))
         return variable
 
-    def add_update(self, variable: Variable, value: Value) -> None:
-        """A new value that training gives a variable at each step, such as a count or a running mean."""
+    def add_loss(self, loss: Value) -> None:
+        """A penalty, one number, that training adds to the loss."""
+        value = mr.as_value(loss)
+        if value.shape != ():
+            raise ShapeError(f"add_loss takes one number, got {value.type}: reduce it with mr.sum or mr.mean.")
+        self.penalties.append(value)
+
+    def add_update(self, variable: Variable, value: Value, always: bool = False) -> None:
+        """A new value that training gives a variable at each step, such as a count or a running mean.
+
+        always: evaluation and prediction give it too, such as the state of a stateful recurrent layer.
+        """
         self.updates.append((variable, value))
+        if always:
+            self.lasting.append(variable)
+
+    @property
+    def losses(self) -> list[Value]:
+        """The penalties of this layer and of the layers that it holds, one number each."""
+        return list(dict.fromkeys([*self.penalties, *(x for layer in self.sublayers for x in layer.losses)]))
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        """The form of what it makes of one example: (U,) for Dense, (H, W, D) for a convolution over images.
+
+        The batch size is not part of it.  Raises ArgumentError before the layer is applied.
+        """
+        if not self.calls:
+            raise ArgumentError(f"layer {self.name!r} has no structure before it is applied to an input.")
+        return self.calls[0].outputs[0].shape[1:]
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What the user decided about this layer, by Keras's names."""
+        return {k: activation_name(v) for k, v in self.arguments.items() if k not in COMMON}
 
     @property
     def sublayers(self) -> list[Layer]:
@@ -199,6 +333,11 @@ class Layer:
         return [*self.updates, *(update for layer in self.sublayers for update in layer.all_updates)]
 
     @property
+    def all_lasting(self) -> list[Variable]:
+        """The variables whose updates evaluation and prediction make too."""
+        return [*self.lasting, *(v for layer in self.sublayers for v in layer.all_lasting)]
+
+    @property
     def trainable_weights(self) -> list[Variable]:
         if not self.trainable:
             return []
@@ -211,15 +350,19 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """What makes this layer anew: `Layer.from_config`."""
-        return {**{k: saved_form(v) for k, v in self.arguments.items()}, "name": self.name}
+        policy = {"dtype": self.policy} if self.policy is not None else {}
+        return {**{k: saved_form(v) for k, v in self.arguments.items()}, **policy, "name": self.name}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Layer:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, type[Layer]] | None = None) -> Layer:
         """A layer from what `get_config` gave; one of the user's own need not take a name."""
         takes = inspect.signature(cls.__init__).parameters
-        named = "name" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values())
-        layer = cls(**{k: v for k, v in config.items() if named or k != "name"})
+        open_end = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+        known = {**LAYERS, **(custom_objects or {})}
+        given = {k: restored(v, known) for k, v in config.items()}
+        layer = cls(**{k: v for k, v in given.items() if open_end or k in takes or k not in ("name", "dtype")})
         layer.set_name(config.get("name"))
+        layer.policy = checked_policy(config.get("dtype"))
         return layer
 
     def __repr__(self) -> str:
@@ -236,7 +379,8 @@ def _naming_the_layer(init: Any) -> Any:
             init(self, *args, **kwargs)
         except MillraceError as error:
             kind = type(self).__name__
-            if not str(error.args[0]).startswith((kind, "layer ")):
+            placed = getattr(error, "placed", False)  # a layer inside has been named already
+            if not placed and not str(error.args[0]).startswith((kind, "layer ")):
                 name = self.arguments.get("name")
                 error.args = (f"layer {name!r} ({kind}): {error.args[0]}" if name else f"{kind}: {error.args[0]}",)
             raise
@@ -244,9 +388,14 @@ def _naming_the_layer(init: Any) -> Any:
     return naming
 
 
+Layer.__init__ = _naming_the_layer(Layer.__init__)  # type: ignore[method-assign]
+
+
 def saved_form(value: Any) -> Any:
     """An argument as JSON has it."""
     value = activation_name(value)
+    if isinstance(value, Layer):
+        return {"layer": type(value).__name__, "config": value.get_config()}
     if hasattr(value, "get_config"):
         return value.get_config()
     if isinstance(value, (list, tuple)):
@@ -258,6 +407,57 @@ def saved_form(value: Any) -> Any:
     )
 
 
+def restored(value: Any, known: Mapping[str, type[Layer]]) -> Any:
+    """An argument from its saved form: layers that a layer holds are made anew."""
+    if isinstance(value, (list, tuple)):
+        return [restored(item, known) for item in value]
+    if isinstance(value, Mapping) and "layer" in value:
+        if value["layer"] not in known:
+            raise one_of("layer", value["layer"], list(known))
+        return known[value["layer"]].from_config(value["config"], known)
+    return value
+
+
+def _wanted(takes: Mapping[str, inspect.Parameter]) -> str:
+    """What a call takes, in words: 2 values (query, value); by name: key, mask."""
+    values = [p.name for p in takes.values() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    named = [p.name for p in takes.values() if p.default is not p.empty]
+    several = any(p.kind is p.VAR_POSITIONAL for p in takes.values())
+    text = "any number of values" if several else f"{len(values)} value{'' if len(values) == 1 else 's'}"
+    text += f" ({', '.join(values)})" if values else ""
+    return text + (f"; by name: {', '.join(named)}" if named else "")
+
+
+def _told(layer: Layer, path: str, values: Sequence[Value], error: MillraceError) -> str:
+    """Where a layer could not be applied: which one, given what by which, and the model up to there."""
+    given = ", ".join(str(value.type) for value in values)
+    where = f"in layer {path!r} ({type(layer).__name__}), given {given}, {here() or ''}".rstrip(", ")
+    before = [call for call in map(call_of, values) if call is not None]
+    if not before or not isinstance(error, ShapeError):
+        return where
+    givers = " and ".join(f"{x.layer.name!r} ({type(x.layer).__name__}) gives {x.outputs[0].type}" for x in before)
+    lines = [f"{path}  {type(layer).__name__}  x  cannot take it"]
+    value: Value | None = values[0]
+    while value is not None and len(lines) < 12:
+        call = call_of(value)
+        if call is None:
+            lines.append(f"{getattr(value.op, 'label', value.op.name)}  {value.type}")
+            break
+        lines.append(f"{call.layer.name}  {type(call.layer).__name__}  {value.type}")
+        value = call.inputs[0] if call.inputs else None
+    else:
+        lines.append("...")
+    drawn = "\n      |\n    ".join(reversed(lines))
+    return f"{where}\n  {givers}:\n    {drawn}"
+
+
+def flag(value: Any, name: str) -> bool:
+    """True or False.  Raises ArgumentError that names the argument."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
 def whole(value: Any, name: str, least: int = 1) -> int:
     """A whole number that is large enough.  Raises ArgumentError that names the argument."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
@@ -265,9 +465,9 @@ def whole(value: Any, name: str, least: int = 1) -> int:
     return int(value)
 
 
-def whole_each(value: Any, rank: int, name: str) -> tuple[int, ...]:
+def whole_each(value: Any, rank: int, name: str, least: int = 1) -> tuple[int, ...]:
     """One whole number for all axes, or one for each."""
     values = tuple(value) if isinstance(value, (list, tuple)) else (value,) * rank
     if len(values) != rank:
         raise ArgumentError(f"{name} must be one whole number or {rank} of them, got {value!r}.")
-    return tuple(whole(v, name) for v in values)
+    return tuple(whole(v, name, least) for v in values)

@@ -1,17 +1,31 @@
 """Networks that are known by name, each a page, with the data and settings that train them."""
 
 from millrace.ir.errors import one_of
+from millrace.models.char_rnn import CHAR_RNN
+from millrace.models.cifar_quick import CIFAR_QUICK
 from millrace.models.digits import DIGITS
-from millrace.models.recipe import Recipe
+from millrace.models.fashion import FASHION
+from millrace.models.hopfield import HOPFIELD
+from millrace.models.lenet import LENET
+from millrace.models.memory_network import MEMORY_NETWORK
+from millrace.models.mlp import MLP
+from millrace.models.perceptron import PERCEPTRON
+from millrace.models.recipe import Demonstration, Recipe
+from millrace.models.sentiment import SENTIMENT
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DIGITS,)}
+RECIPES: dict[str, Recipe | Demonstration] = {
+    recipe.name: recipe
+    for recipe in (
+        DIGITS, PERCEPTRON, MLP, LENET, FASHION, CIFAR_QUICK, CHAR_RNN, SENTIMENT, MEMORY_NETWORK, HOPFIELD,
+    )
+}  # fmt: skip
 
 
-def recipe(name: str) -> Recipe:
-    """A recipe by name.  Raises ArgumentError for an unknown one."""
+def recipe(name: str) -> Recipe | Demonstration:
+    """A recipe or a demonstration by name.  Raises ArgumentError for an unknown one."""
     if name not in RECIPES:
         raise one_of("model", name, list(RECIPES))
     return RECIPES[name]
 
 
-__all__ = ["RECIPES", "Recipe", "recipe"]
+__all__ = ["RECIPES", "Demonstration", "Recipe", "recipe"]

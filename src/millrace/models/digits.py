@@ -6,11 +6,12 @@ weigh what was found. 151,306 parameters; about 99% of held-out digits right aft
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from millrace.data.datasets import digits
+from millrace.data.datasets import Dataset, digits
 from millrace.data.images import read_grey
 from millrace.ir.errors import FileError
 from millrace.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
@@ -18,7 +19,7 @@ from millrace.models.recipe import Recipe
 from millrace.training.model import Model, Sequential
 
 
-def network() -> Model:
+def network(data: Dataset | None = None) -> Model:
     """The network: image [batch, 8, 8, 1] from 0 (paper) to 1 (ink), to probabilities [batch, 10]."""
     return Sequential(
         [
@@ -36,37 +37,41 @@ def network() -> Model:
     )
 
 
-def example(path: Path) -> np.ndarray:
+def example(path: str, vocabulary: Sequence[str] = ()) -> np.ndarray:
     """A picture of one digit as the network knows them: [8, 8, 1], ink 1, as large as the frame allows.
 
     A picture of 8 by 8 is taken as it is. Of others the ink is cut out, scaled to the frame and centred;
     dark ink on light paper is turned round.  Raises FileError for a file that is no picture or a
     blank one.
     """
+    return centred_ink(Path(path), box=8, frame=8)
+
+
+def centred_ink(path: Path, box: int, frame: int) -> np.ndarray:
+    """The ink of a picture, scaled to a box and centred in a frame: [frame, frame, 1] from 0 to 1.
+
+    A picture that has the frame's size already is taken as it is; dark ink on light paper is turned round.
+    Raises FileError for a file that is no picture or a blank one.
+    """
+    from PIL import Image
+
     grey = read_grey(path)
     if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 0.5:
         grey = 1 - grey
     if float(grey.max() - grey.min()) < 0.1:
         raise FileError(f"{path} is blank: there is no digit to read.")
-    if grey.shape == (8, 8):
+    if grey.shape == (frame, frame):
         return grey[..., None]
-    return fitted(grey)[..., None]
-
-
-def fitted(grey: np.ndarray, size: int = 8) -> np.ndarray:
-    """The ink of a picture, scaled to `size` by `size` and centred."""
-    from PIL import Image
-
     strong = np.argwhere(grey > 0.2 * float(grey.max()))
     (top, left), (bottom, right) = strong.min(axis=0), strong.max(axis=0) + 1
     ink = grey[top:bottom, left:right] / grey.max()
-    scale = size / max(ink.shape)
+    scale = box / max(ink.shape)
     height, width = (max(1, round(n * scale)) for n in ink.shape)
     small = Image.fromarray((ink * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
-    frame = np.zeros((size, size), np.float32)
-    y, x = (size - height) // 2, (size - width) // 2
-    frame[y : y + height, x : x + width] = np.asarray(small, np.float32) / 255
-    return frame
+    made = np.zeros((frame, frame), np.float32)
+    y, x = (frame - height) // 2, (frame - width) // 2
+    made[y : y + height, x : x + width] = np.asarray(small, np.float32) / 255
+    return made[..., None]
 
 
 DIGITS = Recipe(
@@ -74,9 +79,9 @@ DIGITS = Recipe(
     about="a convolutional network on 1,797 handwritten digits",
     build=network,
     data=digits,
-    image=example,
-    classes=tuple("0123456789"),
     epochs=30,
     batch_size=64,
     learning_rate=0.001,
+    example=example,
+    unit="images",
 )

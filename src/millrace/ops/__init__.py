@@ -13,6 +13,7 @@ from millrace.ops import (
     reduce,
     scan,
     shape,
+    weights,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "reduce",
     "scan",
     "shape",
+    "weights",
 ]

@@ -11,7 +11,7 @@ from millrace.ir.core import Primitive, Sample, Value, none, require_same
 from millrace.ir.errors import DTypeError
 from millrace.ir.formula import ATOM, COMPARISON, SUM, Formula, Term, at, indices, within
 from millrace.ir.rewrite import simplification
-from millrace.ir.types import DTYPES, FLOATS, TensorType, dtype_name
+from millrace.ir.types import DTYPES, FLOATS, TensorType, dtype_name, is_float_array
 from millrace.ops.arithmetic import Binary
 from millrace.ops.elementwise import Elementwise
 from millrace.ops.sampling import bad_types, is_constant, tensor, uniform
@@ -358,7 +358,7 @@ class Cast(Primitive):
         return x.with_dtype(self.dtype)
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
-        if x.dtype.kind != "f" or self.dtype == "bool" or self.dtype in FLOATS:
+        if not is_float_array(x) or self.dtype == "bool" or self.dtype in FLOATS:
             return x.astype(self.dtype)
         limits = np.iinfo(self.dtype)  # as XLA: NaN is 0, what does not fit becomes the nearest that does
         inside = (x > float(limits.min)) & (x < float(limits.max))

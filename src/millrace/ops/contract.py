@@ -11,7 +11,7 @@ from millrace.ir.core import Primitive, Sample, Value
 from millrace.ir.dims import same
 from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import ATOM, MATRIX_PRODUCT, Formula, Term, at, indices, within
-from millrace.ir.types import TensorType
+from millrace.ir.types import HALVES, TensorType
 from millrace.ops.sampling import bad_types, tensor, uniform
 from millrace.ops.shape import inverse_permutation
 
@@ -90,7 +90,9 @@ class Dot(Primitive):
 
     def lower(self, low: Any, x: Any, y: Any) -> Any:
         axes = ((self.x_contract, self.y_contract), (self.x_batch, self.y_batch))
-        return low.lax.dot_general(x, y, axes, precision=low.lax.Precision.HIGHEST)
+        if x.dtype.name not in HALVES:
+            return low.lax.dot_general(x, y, axes, precision=low.lax.Precision.HIGHEST)
+        return low.lax.dot_general(x, y, axes, preferred_element_type=np.float32).astype(x.dtype)
 
     def formula(self, x: TensorType, y: TensorType) -> Formula:
         x_free, y_free = self.x_free(x.ndim), self.y_free(y.ndim)

@@ -226,3 +226,108 @@ class SoftmaxCrossEntropy(Composite):
             bad_types(cls(), "whole-number", tensor("float32", 3, 4), tensor("float32", 3)),
             bad_types(cls(), "floating-point", tensor("int32", 3, 4), tensor("int32", 3)),
         ]
+
+
+@dataclass(frozen=True)
+class BatchNormalization(Composite):
+    """Each channel shifted and scaled to mean 0 and variance 1 over the batch, then to what is learned.
+
+    out = (x - m) / sqrt(v + epsilon) * scale + offset, with m and v the weighted mean and variance (divided
+    by the sum of weights) of each channel. x [batch, ..., channels]; scale, offset, and the running mean and
+    variance [channels]; weights [batch] or [batch, ...]: how much each example, or step, counts. Results:
+    out like x, m and v [channels]. After training the running statistics stand in the place of m and v.
+    Source: Ioffe and Szegedy 2015, algorithms 1 and 2.
+    """
+
+    epsilon: float = 1e-3
+
+    def infer(self, x: TensorType, *others: TensorType) -> tuple[TensorType, ...]:
+        require_float(self, x, *others)
+        if x.ndim < 2 or not isinstance(x.shape[-1], int):
+            raise ShapeError(f"batch normalization takes [batch, ..., channels] with known channels, got {x}.")
+        channels = x.with_shape(x.shape[-1])
+        *four, weights = others
+        if any(other != channels for other in four):
+            raise ShapeError(
+                f"batch normalization of {x} takes scale, offset, mean and variance of type {channels}, got "
+                f"{', '.join(map(str, four))}."
+            )
+        fits = 1 <= weights.ndim < x.ndim and all(same(a, b) for a, b in zip(weights.shape, x.shape, strict=False))
+        if not fits or weights.dtype != x.dtype:
+            raise ShapeError(f"the weights of {x} must be {x.with_shape(*x.shape[:1])}, got {weights}.")
+        if self.epsilon < 0:
+            raise ShapeError(f"epsilon must be at least 0, got {self.epsilon}.")
+        return x, channels, channels
+
+    def weighing(self, mr: Any, x: Value, weights: Value) -> tuple[Value, Value]:
+        """The weights shaped to meet x, and their sum over all that a channel's statistics are of."""
+        wide = mr.reshape(weights, (*weights.shape, *(1,) * (x.ndim - weights.ndim)))
+        count = mr.sum(weights)
+        for size in x.shape[weights.ndim : -1]:
+            count = count * mr.size(size, x.dtype)
+        return wide, mr.maximum(count, 1e-30)  # no example at all: 0, not NaN
+
+    def expand(self, mr: Any, x: Value, scale: Value, offset: Value, mean: Value, variance: Value, w: Value) -> Any:
+        axes = range(x.ndim - 1)
+        wide, count = self.weighing(mr, x, w)
+        m = mr.sum(x * wide, axes) / count
+        v = mr.sum(mr.square(x - m) * wide, axes) / count
+        return (x - m) * (mr.rsqrt(v + self.epsilon) * scale) + offset, m, v
+
+    def gradient(self, mr: Any, g: Any, out: Any, x: Value, scale: Value, *others: Value) -> Any:
+        """In closed form: with z = (x - m) r and r = 1 / sqrt(v + epsilon),
+
+        dx = scale r (g - w / n (sum g + z sum g z)) + w / n (g_m + 2 (x - m) g_v).
+        """
+        axes = range(x.ndim - 1)
+        weights = others[-1]
+        wide, count = self.weighing(mr, x, weights)
+        g_out, g_m, g_v = g
+        _, m, v = out
+        r = mr.rsqrt(v + self.epsilon)
+        z = (x - m) * r
+        d_offset, d_scale = mr.sum(g_out, axes), mr.sum(g_out * z, axes)
+        whole_m = g_m - scale * r * d_offset  # of the mean, through all of its uses
+        whole_v = g_v - 0.5 * scale * mr.square(r) * d_scale
+        share = wide / count
+        dx = g_out * (scale * r) + share * (whole_m + 2.0 * (x - m) * whole_v)
+        each = (x - m) * whole_m + (mr.square(x - m) - v) * whole_v
+        d_weights = mr.sum(each, range(weights.ndim, x.ndim)) / count
+        zero = mr.zeros_like(scale)
+        return dx, d_scale, d_offset, zero, zero, d_weights
+
+    def inference(self, mr: Any, x: Value, scale: Value, offset: Value, mean: Value, variance: Value, w: Value) -> Any:
+        factor = mr.rsqrt(variance + self.epsilon) * scale
+        return x * factor + (offset - mean * factor), mean, variance
+
+    def formula(self, *types: TensorType) -> Formula | None:
+        return None  # three results at once: tested against sums written out
+
+    def notation(self, x: str, *others: str) -> str:
+        return f"batch_normalization({x})"
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> list[Sample]:
+        def sample(*shape: int, weights: Any = None, epsilon: float = 1e-3) -> Sample:
+            w = np.ones(shape[0]) if weights is None else np.asarray(weights)
+            channel = [uniform(rng, shape[-1:]) for _ in range(3)]
+            return Sample(
+                cls(epsilon), (uniform(rng, shape), *channel, uniform(rng, shape[-1:], 0.5, 2), w.astype(np.float32))
+            )
+
+        return [
+            sample(4, 3),
+            sample(3, 2, 2, 2),
+            sample(4, 2, weights=[1, 1, 0.5, 0], epsilon=0.1),
+            sample(2, 3, 2, weights=[[1, 1, 0], [1, 0, 0]]),
+        ]
+
+    @classmethod
+    def errors(cls) -> list:
+        x, c, w = tensor("float32", 4, 3), tensor("float32", 3), tensor("float32", 4)
+        return [
+            bad_types(cls(), "known channels", w, c, c, c, c, w),
+            bad_types(cls(), "takes scale, offset", x, c, w, c, c, w),
+            bad_types(cls(), "the weights of", x, c, c, c, c, c),
+            bad_types(cls(-1.0), "at least 0", x, c, c, c, c, w),
+        ]

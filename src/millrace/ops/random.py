@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from millrace.ir.composite import Composite
-from millrace.ir.core import Primitive, Sample, Value, none
+from millrace.ir.core import Primitive, Sample, Value, none, require_same
 from millrace.ir.dims import Size, product
 from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import Formula, at, indices
@@ -175,4 +175,47 @@ class Dropout(Composite):
             bad_types(cls(-0.1, "s"), "at least 0", tensor("float32", 3), state),
             bad_types(cls(0.5, "s"), "floating-point", tensor("int32", 3), state),
             bad_types(cls(0.5, "s"), "uint32[2]", tensor("float32", 3), tensor("float32", 2)),
+        ]
+
+
+@dataclass(frozen=True)
+class TrainingOnly(Primitive):
+    """y while a network is trained, x afterwards: how noise leaves a network that is used.
+
+    x and y of one type -> like y. Its gradient goes to y alone.
+    Source: Bishop 1995, Training with Noise is Equivalent to Tikhonov Regularization.
+    """
+
+    def infer(self, x: TensorType, y: TensorType) -> TensorType:
+        require_same(self, x, y)
+        return y
+
+    def evaluate(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def gradient(self, mr: Any, g: Value, out: Value, x: Value, y: Value) -> Any:
+        return None, g
+
+    def lower(self, low: Any, x: Any, y: Any) -> Any:
+        return y
+
+    def inference(self, mr: Any, x: Value, y: Value) -> Value:
+        return x
+
+    def formula(self, x: TensorType, y: TensorType) -> Formula:
+        index = indices("i", x.ndim)
+        return Formula(f"{at('out', index)} = {at('y', index)}")
+
+    def notation(self, x: str, y: str) -> str:
+        return f"training_only({y})"
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> list[Sample]:
+        return [Sample(cls(), (uniform(rng, shape), uniform(rng, shape))) for shape in ((3,), (2, 4))]
+
+    @classmethod
+    def errors(cls) -> list:
+        return [
+            bad_types(cls(), "one shape", tensor("float32", 3), tensor("float32", 4)),
+            bad_types(cls(), "one dtype", tensor("float32", 3), tensor("float64", 3)),
         ]

@@ -13,7 +13,7 @@ from millrace.ir.dims import product
 from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import Formula, at, indices
 from millrace.ir.rewrite import simplification
-from millrace.ir.types import TensorType
+from millrace.ir.types import HALVES, TensorType
 from millrace.ops.sampling import bad_types, distinct, tensor, uniform
 
 
@@ -346,13 +346,20 @@ class Mean(Composite):
         return reduced(x, self.axes)
 
     def expand(self, mr: Any, x: Value) -> Value:
-        return mr.divide(mr.sum(x, axis=self.axes), self.count(mr, x))
+        return self.shared(mr, mr.sum(self.roomy(mr, x), axis=self.axes), x)
 
-    def count(self, mr: Any, x: Value) -> Value:
-        return mr.size(product(tuple(x.shape[axis] for axis in self.axes)), x.dtype)
+    def roomy(self, mr: Any, x: Value) -> Value:
+        """x in a dtype that holds sums and counts: those of many elements overflow float16."""
+        return mr.cast(x, "float32") if x.dtype in HALVES else x
+
+    def shared(self, mr: Any, total: Value, x: Value) -> Value:
+        """A total divided by the number of elements of x that it is shared among, in x's dtype."""
+        total = self.roomy(mr, total)
+        count = mr.size(product(tuple(x.shape[axis] for axis in self.axes)), total.dtype)
+        return mr.cast(mr.divide(total, count), x.dtype)
 
     def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
-        return mr.spread(g / self.count(mr, x), x, self.axes)
+        return mr.spread(self.shared(mr, g, x), x, self.axes)
 
     def formula(self, x: TensorType) -> Formula:
         total = reduction_formula("sum", x, self.axes)

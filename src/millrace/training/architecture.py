@@ -14,7 +14,8 @@ from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Read
 from millrace.ir.text import operation_text, read_operation
 from millrace.ir.types import TensorType
-from millrace.layers.base import LAYERS, Call, Layer, call_of
+from millrace.layers.base import LAYERS, Layer, saved_form
+from millrace.layers.calls import Call, Given, call_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ def to_config(inputs: Sequence[Value], outputs: Sequence[Value], name: str) -> d
         saved_inputs.append({"name": op.label, "type": str(value.type)})
     for step in steps_of(inputs, outputs):
         made = step.made_by
-        entry: dict[str, Any] = {"inputs": [numbers[x] for x in step.inputs]}
+        positional = made.positional if isinstance(made, Call) else len(step.inputs)
+        entry: dict[str, Any] = {"inputs": [numbers[x] for x in step.inputs[:positional]]}
+        if isinstance(made, Call) and made.keywords:
+            entry["keywords"] = {k: _by_name(g, [numbers[x] for x in step.inputs]) for k, g in made.keywords.items()}
         for value in step.outputs:
             numbers[value] = len(numbers)
         entry["outputs"] = [numbers[x] for x in step.outputs]
@@ -78,6 +82,19 @@ def to_config(inputs: Sequence[Value], outputs: Sequence[Value], name: str) -> d
             entry["operation"] = _operation_text(made)
         saved_steps.append(entry)
     return {"name": name, "inputs": saved_inputs, "steps": saved_steps, "outputs": [numbers[x] for x in outputs]}
+
+
+def _by_name(given: Given, numbers: Sequence[int]) -> dict[str, Any]:
+    """What a call was given by name: {"value": n}, {"values": [n, ...]} or {"setting": x}."""
+    if given.positions is None:
+        return {"setting": saved_form(given.setting)}
+    return {"values" if isinstance(given.positions, tuple) else "value": given.among(numbers)}
+
+
+def _given_by_name(saved: Mapping[str, Any], values: Sequence[Value]) -> Any:
+    if "setting" in saved:
+        return saved["setting"]
+    return values[saved["value"]] if "value" in saved else [values[n] for n in saved["values"]]
 
 
 def _operation_text(node: Node) -> str:
@@ -115,7 +132,8 @@ def from_config(
             else:
                 layer = _layer(entry, known, layers)
                 layers.append(layer)
-                result = layer(given if len(given) > 1 else given[0])
+                named = {k: _given_by_name(v, values) for k, v in entry.get("keywords", {}).items()}
+                result = layer(*given, **named)
             values += result if isinstance(result, (list, tuple)) else [result]
         return inputs, [values[n] for n in config["outputs"]]
     except (KeyError, IndexError, TypeError, AttributeError) as error:

@@ -14,6 +14,7 @@ import numpy as np
 from millrace.data.arrays import Arrays, epoch_order
 from millrace.ir.errors import MillraceError
 from millrace.training.callbacks import Callback, History, Logs
+from millrace.training.examples import batch_size_for
 from millrace.training.step import Steps
 
 POLL = 16  # steps between two looks at the device: often enough to show, seldom enough not to wait
@@ -66,7 +67,7 @@ class Loop:
     def run(self, initial_epoch: int, initial_step: int) -> None:
         plan = {
             "epochs": self.epochs, "steps": self.data.steps(self.batch_size), "batch_size": self.batch_size,
-            "initial_epoch": initial_epoch, "examples": self.data.count,
+            "initial_epoch": initial_epoch, "initial_step": initial_step, "examples": self.data.count,
         }  # fmt: skip
         logs: Logs = {}
         try:
@@ -90,6 +91,8 @@ class Loop:
     def epoch(self, epoch: int, first: int, asked: list[bool]) -> Logs:
         if not first:
             self.steps.means.reset()
+            for callback in self.callbacks:
+                callback.on_epoch_begin(epoch, {})
         order = epoch_order(self.data.count, self.seed, epoch + 1) if self.shuffle else None
         step = first
         for step, batch in enumerate(self.data.batches(self.batch_size, order, first), first + 1):
@@ -107,9 +110,8 @@ class Loop:
                     callback.on_progress(epoch, step, logs)
         logs = self.look(epoch)
         if self.validation is not None:
-            logs |= {
-                f"val_{name}": value for name, value in evaluate(self.steps, self.validation, self.batch_size).items()
-            }
+            held = evaluate(self.steps, self.validation, self.batch_size)
+            logs |= {f"val_{name}": value for name, value in held.items()}
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)
         return logs
@@ -122,7 +124,7 @@ class Loop:
         self.completed = int(self.steps.completed.numpy())
         self.waiting.clear()
         self.recent.clear()
-        return self.steps.means.read()
+        return self.steps.logs(self.steps.means)
 
     def failure(self, epoch: int) -> MillraceError:
         """Which of the recent steps failed, and why: it is run again on its batch and the state before it."""
@@ -137,6 +139,6 @@ class Loop:
 def evaluate(steps: Steps, data: Arrays, batch_size: int) -> Logs:
     """The means of the loss and of the metrics over data, without training."""
     steps.test_means.reset()
-    for batch in data.batches(min(batch_size, data.count)):
+    for batch in data.batches(batch_size_for(steps.inputs, batch_size, data.count)):
         steps.test(*batch.arrays, batch.weights)
-    return steps.test_means.read()
+    return steps.logs(steps.test_means)

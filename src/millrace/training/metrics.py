@@ -1,105 +1,135 @@
-"""Metrics by Keras's names: means over examples, gathered in the graph and read now and then."""
+"""Metrics by Keras's names: statistics over examples, gathered in the graph and read now and then."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from millrace import functional as mr
-from millrace.ir.core import Value, snake
 from millrace.ir.errors import ArgumentError
 from millrace.layers.identify import identified
-from millrace.training.losses import Loss, per_example
+from millrace.training.counting_metrics import (
+    AUC,
+    F1Score,
+    FalseNegatives,
+    FalsePositives,
+    FBetaScore,
+    MeanIoU,
+    Precision,
+    R2Score,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+)
+from millrace.training.loss import is_function, keras_name
+from millrace.training.losses import SHORT as LOSS_SHORT
+from millrace.training.losses import Loss, class_names
+from millrace.training.mean_metrics import (
+    BinaryAccuracy,
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    SquaredHinge,
+    TopKCategoricalAccuracy,
+)
+from millrace.training.metric import FunctionMetric, Metric
 
-
-class Metric:
-    """A rule `metric(y_true, y_pred) -> [batch]`, of which the mean is shown. `name` is the column's."""
-
-    known: ClassVar[dict[str, type[Metric]]] = {}
-    root: ClassVar[bool] = False  # whether the square root of the mean is shown
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        Metric.known[snake(cls.__name__)] = cls
-
-    def __init__(self, name: str | None = None):
-        self.name = name or snake(type(self).__name__)
-
-    def call(self, y_true: Value, y_pred: Value) -> Value:
-        raise ArgumentError(f"metric {type(self).__name__} does not define call(self, y_true, y_pred)")
-
-    def __call__(self, y_true: Value, y_pred: Value) -> Value:
-        return per_example(self.call(y_true, y_pred))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"class_name": snake(type(self).__name__), "config": dict(vars(self))}
-
-
-class SparseCategoricalAccuracy(Metric):
-    """The share of examples whose greatest output is the true class.  Source: Keras."""
-
-    def call(self, y_true: Value, y_pred: Value) -> Value:
-        return mr.cast(mr.equal(mr.argmax(y_pred, -1), mr.cast(y_true, "int32")), "float32")
-
-
-class CategoricalAccuracy(Metric):
-    """The share of examples whose greatest output is where y_true is greatest.  Source: Keras."""
-
-    def call(self, y_true: Value, y_pred: Value) -> Value:
-        return mr.cast(mr.equal(mr.argmax(y_pred, -1), mr.argmax(y_true, -1)), "float32")
-
-
-class BinaryAccuracy(Metric):
-    """The share of outputs on the right side of a threshold.  Source: Keras BinaryAccuracy."""
-
-    def __init__(self, threshold: float = 0.5, name: str | None = None):
-        super().__init__(name)
-        self.threshold = threshold
-
-    def call(self, y_true: Value, y_pred: Value) -> Value:
-        return mr.cast(mr.equal(mr.greater(y_pred, self.threshold), mr.greater(y_true, 0.5)), "float32")
-
-
-class MeanSquaredError(Metric):
-    """The mean of (y_true - y_pred)^2.  Source: Keras MeanSquaredError."""
-
-    def call(self, y_true: Value, y_pred: Value) -> Value:
-        return mr.square(y_true - y_pred)
-
-
-class RootMeanSquaredError(MeanSquaredError):
-    """The root of the mean of (y_true - y_pred)^2.  Source: Keras RootMeanSquaredError."""
-
-    root = True
-
-
-class MeanAbsoluteError(Metric):
-    """The mean of |y_true - y_pred|.  Source: Keras MeanAbsoluteError."""
-
-    def call(self, y_true: Value, y_pred: Value) -> Value:
-        return mr.abs(y_true - y_pred)
-
-
-SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "rmse": "root_mean_squared_error"}
+SHORT = {**LOSS_SHORT, "logcosh": "log_cosh_error", "LOGCOSH": "log_cosh_error", "log_cosh": "log_cosh_error"}
+SHORT |= {"rmse": "root_mean_squared_error", "RMSE": "root_mean_squared_error", "mean_iou": "mean_io_u"}
 ACCURACY = {
     "sparse_categorical_crossentropy": SparseCategoricalAccuracy,
     "categorical_crossentropy": CategoricalAccuracy,
+    "categorical_focal_crossentropy": CategoricalAccuracy,
     "binary_crossentropy": BinaryAccuracy,
+    "binary_focal_crossentropy": BinaryAccuracy,
+    "kl_divergence": CategoricalAccuracy,
+}
+CROSSENTROPY = {
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "categorical_focal_crossentropy": CategoricalCrossentropy,
+    "binary_crossentropy": BinaryCrossentropy,
+    "binary_focal_crossentropy": BinaryCrossentropy,
+}
+FITTING: dict[str, dict[str, Any]] = {
+    "accuracy": ACCURACY,
+    "acc": ACCURACY,
+    "crossentropy": CROSSENTROPY,
+    "ce": CROSSENTROPY,
 }
 
 
 def metric(identifier: Any, loss: Loss) -> Metric:
-    """A metric from its name, its saved form, or one as it is; "accuracy" is the one that fits the loss.
+    """A metric from its name, its saved form, a function, or one as it is.
 
+    "accuracy" and "crossentropy" are those that fit the loss.
     Raises ArgumentError for an unknown name, or for accuracy with a loss of regression.
     """
-    if identifier in ("accuracy", "acc"):
-        kind = ACCURACY.get(snake(type(loss).__name__))
+    if isinstance(identifier, str) and identifier in FITTING:
+        name = {"acc": "accuracy", "ce": "crossentropy"}.get(identifier, identifier)
+        kind = FITTING[identifier].get(keras_name(type(loss).__name__))
         if kind is None:
             raise ArgumentError(
-                f"accuracy counts right classes; the loss {snake(type(loss).__name__)} has none. Use 'mae' or 'mse'."
+                f"accuracy counts right classes; the {loss.title} has none. Use 'mae' or 'mse', or name the one that "
+                "is meant, such as 'binary_accuracy'."
+                if name == "accuracy"
+                else f"crossentropy is of probabilities; the {loss.title} has none. Name the one that is meant."
             )
-        return kind(name="accuracy")
-    made = identified("metric", identifier, Metric, {**Metric.known, "accuracy": Metric}, SHORT)
+        settings = {"from_logits": loss.from_logits} if name == "crossentropy" and hasattr(loss, "from_logits") else {}
+        return kind(name=name, **settings)
+    if is_function(identifier, Metric):
+        return FunctionMetric(identifier)
+    known = {**Metric.known, "accuracy": Metric}
+    made = identified("metric", identifier, Metric, known, class_names(Metric.known) | SHORT)
     if isinstance(identifier, str):
         made.name = identifier
     return made
+
+
+__all__ = [
+    "AUC",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanIoU",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "Poisson",
+    "Precision",
+    "R2Score",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SquaredHinge",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "metric",
+]

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from millrace.data.arrays import Arrays, checked_array, checked_labels
-from millrace.engines.function import Function
-from millrace.functional import Input, random_state
+from millrace.functional import Input
 from millrace.ir.core import Value, outside_layers
 from millrace.ir.dims import solve
-from millrace.ir.errors import ArgumentError, DataError, FileError, MillraceError, ShapeError
-from millrace.ir.graph import Graph, topological
+from millrace.ir.errors import ArgumentError, FileError, MillraceError, ShapeError
+from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable
-from millrace.ir.types import as_dtype
-from millrace.layers.base import Layer, whole
-from millrace.layers.initializers import current_seed
+from millrace.layers.base import Layer
+from millrace.layers.calls import limit_numbers, limit_of, mask_of
 from millrace.training import architecture
-from millrace.training.callbacks import Callback, History, Progress
+from millrace.training.callbacks import put_arrays, take_arrays
 from millrace.training.checkpoint import load_arrays, save_arrays
-from millrace.training.loop import Loop, evaluate
-from millrace.training.losses import loss as loss_named
-from millrace.training.metrics import metric as metric_named
-from millrace.training.optimizers import number
-from millrace.training.optimizers import optimizer as optimizer_named
-from millrace.training.step import Steps, predict_function
 from millrace.training.summary import print_summary
+from millrace.training.trainer import Trainer
 
 
-class Model(Layer):
+class Model(Trainer, Layer):
     """A network from inputs to an output, made of layers that were applied to `mr.Input`s.
 
         x = mr.Input((8, 8, 1))
@@ -47,7 +40,7 @@ class Model(Layer):
     """
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None):
-        super().__init__(name)
+        Layer.__init__(self, name)
         self._connect(inputs, outputs)
 
     def _connect(self, inputs: Any, outputs: Any) -> None:
@@ -66,10 +59,9 @@ class Model(Layer):
             if names.count(layer_name) > 1:
                 raise ArgumentError(f"two layers are called {layer_name!r}: give one another name.")
         self.graph = Graph(self.inputs, self.outputs)
+        self.policy = None  # its layers have theirs
         self.built = True
-        self._steps: Steps | None = None
-        self.lost_schedule, self.stop_training = False, False
-        self._predict: dict[Any, Function] = {}
+        self._forget_training()
 
     # ---- the weights
 
@@ -117,12 +109,21 @@ class Model(Layer):
         for variable, array in zip(self.weights, made, strict=True):
             variable.assign(array)
 
-    def summary(self) -> None:
-        """Print each layer with its output's shape and its number of parameters."""
+    def summary(self, batch_size: int | None = None) -> None:
+        """Print each layer with its hyperparameters, its output's shape and its number of parameters.
+
+        batch_size: show the shapes for so many examples. It is in every output and in no parameter.
+        """
         self._need_graph("show its layers")
-        print_summary(self)
+        print_summary(self, batch_size)
 
     # ---- as a layer
+
+    @property
+    def losses(self) -> list[Value]:
+        """The penalties that training adds to the loss: those of its layers, as far as they see its own inputs."""
+        inner = [x for layer in self.layers for x in layer.losses if self._sees(x)]
+        return list(dict.fromkeys([*self.penalties, *inner]))
 
     def call(self, *inputs: Value) -> Any:
         if len(inputs) != len(self.inputs):
@@ -130,19 +131,39 @@ class Model(Layer):
         for mine, given in zip(self.inputs, inputs, strict=True):
             if mine.ndim != given.ndim or mine.dtype != given.dtype or mine.shape[1:] != given.shape[1:]:
                 raise ShapeError(f"the model takes {mine.type}, got {given.type}.")
-        updates = self.layer_updates()
-        values = [*self.outputs, *updates.values()]
+            limit = limit_of(mine)
+            if limit is not None:
+                limit_numbers(given, *limit)
+        updates, masks = self.layer_updates(), [mask_of(value) for value in self.outputs]
+        penalties = [x for x in self.losses if self._sees(x)]
+        values = [*self.outputs, *updates.values(), *penalties, *(mask for mask in masks if mask is not None)]
         sizes: dict[str, int] = {}
         for mine, given in zip(self.inputs, inputs, strict=True):
             if isinstance(given.shape[0], int):  # an array: its number of examples is known
                 solve(mine.shape[0], given.shape[0], sizes)
         whole = Graph(self.inputs, values).bind(sizes)
         new = whole.substitute(dict(zip(whole.inputs, inputs, strict=True)))
-        made = [new.get(value, value) for value in whole.outputs]
-        for variable, value in zip(updates, made[len(self.outputs) :], strict=True):
-            self.add_update(variable, value)
-        results = made[: len(self.outputs)]
+        made = iter([new.get(value, value) for value in whole.outputs])
+        results = [next(made) for _ in self.outputs]
+        lasting = {v for layer in self.layers for v in layer.all_lasting}
+        for variable in updates:
+            self.add_update(variable, next(made), always=variable in lasting)
+        for penalty in penalties:
+            again = next(made)
+            if again is not penalty:  # it looks at activations: there is one more of it
+                self.add_loss(again)
+        self._masks = [None if mask is None else next(made) for mask in masks]
         return results if len(results) > 1 else results[0]
+
+    def compute_mask(self, inputs: Sequence[Value], masks: Sequence[Value | None]) -> Any:
+        """The masks that its own layers make; a mask that comes in is not passed on to them."""
+        if any(mask is not None for mask in masks):
+            warnings.warn(
+                f"model {self.name!r} was built without a mask: inside it, steps that only fill sequences up count as "
+                "real ones. Apply its layers to the masked value instead, or mask inside the model.",
+                stacklevel=6,
+            )
+        return self._masks
 
     def get_config(self) -> dict[str, Any]:
         return architecture.to_config(self.inputs, self.outputs, self.name)
@@ -152,189 +173,9 @@ class Model(Layer):
         inputs, outputs = architecture.from_config(config, custom_objects)
         return Model(inputs, outputs, name=config.get("name"))
 
-    # ---- training
-
-    def compile(
-        self, optimizer: Any = "sgd", loss: Any = None, metrics: Sequence[Any] = (), engine: Any = None,
-        check_finite: bool = True,
-    ) -> None:  # fmt: skip
-        """Decide how to train: optimizer, loss and metrics by name or as objects.
-
-        engine: "xla", "numpy", or None for the best there is. check_finite: stop at the first loss or
-        weight that is infinite or NaN, keep the weights of the step before, and say where it was born.
-
-        Raises ArgumentError for an unknown name or a model with several outputs.
-        """
-        self._need_graph("compile")
-        if len(self.outputs) != 1:
-            raise ArgumentError(f"compile trains one output; this model has {len(self.outputs)}. Use mr.function.")
-        if loss is None:
-            raise ArgumentError("compile needs a loss, e.g. loss='sparse_categorical_crossentropy' or loss='mse'.")
-        self.loss, self.optimizer = loss_named(loss), optimizer_named(optimizer)
-        given = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
-        self.metrics = [metric_named(m, self.loss) for m in given]
-        self._steps = Steps(
-            self.inputs, self.outputs[0], self.trainable_weights, self.layer_updates(), self.loss, self.metrics,
-            self.optimizer, engine, check_finite,
-        )  # fmt: skip
-
-    def layer_updates(self) -> dict[Variable, Value]:
-        """What training gives the variables of layers at each step, such as counts and running means."""
-        return {v: x for layer in self.layers for v, x in layer.all_updates if self._sees(x)}
-
-    def _sees(self, value: Value) -> bool:
-        """Whether a layer's update belongs to this model's graph: it needs no other inputs."""
-        return all(node.outputs[0] in self.inputs for node in topological([value]) if isinstance(node.op, Placeholder))
-
-    @property
-    def training_steps(self) -> Steps:
-        """The compiled steps.  Raises ArgumentError before `compile`."""
-        if self._steps is None:
-            lost = " Its learning rate was a function, which a file does not hold: give it again."
-            raise ArgumentError(
-                "the model is not compiled: call model.compile(optimizer, loss, metrics) first."
-                + (lost if self.lost_schedule else "")
-            )
-        return self._steps
-
     def _need_graph(self, what: str) -> None:
         if not self.built:
             raise ArgumentError(f"the model has no input yet, so it cannot {what}: start it with mr.Input(shape).")
-
-    def _inputs_of(self, x: Any, name: str) -> list[np.ndarray]:
-        given = list(x) if len(self.inputs) > 1 and isinstance(x, (list, tuple)) else [x]
-        if len(given) != len(self.inputs):
-            raise DataError(f"the model takes {len(self.inputs)} inputs, {name} has {len(given)}.")
-        labels = [name] if len(given) == 1 else [f"{name}[{n}]" for n in range(len(given))]
-        made = []
-        for array, value, label in zip(given, self.inputs, labels, strict=True):
-            checked = checked_array(array, value.type, label)
-            if checked.dtype.kind == "f" and value.type.is_integer:
-                raise DataError(f"{label} holds {checked.dtype}, the model takes {value.dtype}: convert it first.")
-            converted = np.ascontiguousarray(as_dtype(checked, value.dtype, label))
-            if value.type.is_float and not np.isfinite(converted).all():
-                first = int(np.argwhere(~np.isfinite(converted))[0][0])
-                raise DataError(f"{label} is too large for {value.dtype} in example number {first}: scale it first.")
-            made.append(converted)
-        return made
-
-    def _examples(self, x: Any, y: Any, names: tuple[str, str]) -> Arrays:
-        steps = self.training_steps
-        arrays = self._inputs_of(x, names[0])
-        if y is None:
-            raise DataError(f"{names[1]} is missing: give the right answer for each example.")
-        classes = self.loss.classes(self.outputs[0].type)
-        y = self._answers(np.asarray(y) if not hasattr(y, "ndim") and len(np.shape(y)) else y, names[1])
-        target = checked_array(y, steps.target.type, names[1])
-        if classes is None:
-            target = as_dtype(target, steps.target.dtype, names[1])
-        else:
-            target = checked_labels(target, classes, names[1])
-        self.loss.check(target, names[1], int(np.prod(self.outputs[0].shape[-1:])))
-        labels = [f"{names[0]}[{n}]" for n in range(len(arrays))] if len(arrays) > 1 else [names[0]]
-        return Arrays([*arrays, target], [*labels, names[1]])
-
-    def _given(self, x: Any) -> None:
-        """Called with the first data: a Sequential without Input takes its shape from them."""
-
-    def _answers(self, y: Any, name: str) -> Any:
-        """y as the loss wants it: a column for one output; an error where it was meant for another loss."""
-        wanted, ndim = self.training_steps.target.type, getattr(y, "ndim", -1)
-        output = self.outputs[0].type
-        one_hot = self.loss.labels and ndim == output.ndim and y.shape[-1] == output.shape[-1] > 1
-        if one_hot:
-            raise DataError(
-                f"{name} holds a row of {y.shape[-1]} numbers for each example, but the loss wants class numbers: use "
-                f"loss='categorical_crossentropy', or give {name}.argmax(-1)."
-            )
-        if not self.loss.labels and ndim == wanted.ndim - 1:
-            if wanted.shape[-1] == 1:
-                return y[..., None]
-            if y.dtype.kind in "iu":
-                raise DataError(
-                    f"{name} holds class numbers, but the loss wants {wanted.shape[-1]} numbers for each example: use "
-                    f"loss='sparse_categorical_crossentropy', or one-hot rows."
-                )
-        return y
-
-    def fit(
-        self, x: Any, y: Any = None, batch_size: int = 32, epochs: int = 1, validation_data: Any = None,
-        validation_split: float = 0.0, shuffle: bool = True, callbacks: Sequence[Callback] = (), verbose: int = 1,
-        initial_epoch: int = 0, initial_step: int = 0, seed: int | None = None,
-    ) -> History:  # fmt: skip
-        """Train on examples x [examples, ...] with right answers y, and return the curves.
-
-        validation_data: (x, y) that is only looked at, after each epoch; validation_split: the share of x
-        to hold out instead, its last part. The order of epoch e is a function of seed and e, so a run that
-        goes on at initial_epoch and initial_step sees what it would have seen. verbose: 0 prints nothing.
-        Ctrl-C ends the step that runs, tells the callbacks, and raises KeyboardInterrupt.
-
-        Raises DataError for data that cannot be used, NonFiniteError when training breaks down.
-        """
-        whole(batch_size, "batch_size")
-        for name, given in (("epochs", epochs), ("initial_epoch", initial_epoch), ("initial_step", initial_step)):
-            whole(given, name, 0)
-        number(validation_split, "validation_split", 0, 1, open_high=True)
-        chosen = current_seed() if seed is None else whole(seed, "seed", 0)
-        random_state(chosen)  # checks its range
-        if validation_data is not None and not (
-            isinstance(validation_data, (tuple, list)) and len(validation_data) == 2
-        ):
-            raise ArgumentError("validation_data must be a pair: (x, y).")
-        self._given(x)
-        data = self._examples(x, y, ("x", "y"))
-        validation = None
-        if validation_data is not None:
-            x_held, y_held = validation_data
-            validation = self._examples(x_held, y_held, ("validation x", "validation y"))
-        elif validation_split:
-            held = int(data.count * validation_split)
-            if not 0 < held < data.count:
-                raise DataError(f"validation_split={validation_split} of {data.count} examples leaves one side empty.")
-            names = [""] * len(data.arrays)
-            validation = Arrays([a[-held:] for a in data.arrays], names)
-            data = Arrays([a[:-held] for a in data.arrays], names)
-        if not isinstance(callbacks, (list, tuple)) or not all(isinstance(c, Callback) for c in callbacks):
-            raise ArgumentError(f"callbacks must be a list of mr.callbacks.Callback objects, got {callbacks!r}.")
-        batch_size = min(batch_size, data.count)  # a larger one would be filled up for nothing
-        history = History()
-        unit = "images" if max(value.ndim for value in self.inputs) >= 4 else "examples"
-        every = [history, *callbacks, *([Progress(unit)] if verbose else [])]
-        self.stop_training = False
-        for callback in every:
-            callback.model = self
-        if initial_step >= max(data.steps(batch_size), 1):
-            raise ArgumentError(f"initial_step={initial_step}, but an epoch has {data.steps(batch_size)} steps.")
-        loop = Loop(self.training_steps, data, validation, batch_size, epochs, chosen, shuffle, every, history, self)
-        loop.run(initial_epoch, initial_step)
-        return history
-
-    def evaluate(self, x: Any, y: Any, batch_size: int = 32) -> dict[str, float]:
-        """The mean loss and metrics over examples, without training: {"loss": ..., "accuracy": ...}."""
-        whole(batch_size, "batch_size")
-        self._given(x)
-        return evaluate(self.training_steps, self._examples(x, y, ("x", "y")), batch_size)
-
-    def predict(self, x: Any, batch_size: int = 32, engine: Any = None) -> np.ndarray:
-        """The output for each example, [examples, ...], without what only training does.
-
-        Raises DataError for examples that the model does not take.
-        """
-        self._given(x)
-        self._need_graph("predict")
-        whole(batch_size, "batch_size")
-        if len(self.outputs) != 1:
-            raise ArgumentError(f"predict gives one output; this model has {len(self.outputs)}. Use mr.function.")
-        arrays = self._inputs_of(x, "x")
-        data = Arrays(arrays, ["x"] * len(arrays))
-        if engine is None and self._steps is not None:
-            run = self._steps.predict
-        else:
-            if engine not in self._predict:
-                self._predict[engine] = predict_function(self.inputs, self.outputs[0], engine)
-            run = self._predict[engine]
-        size = min(batch_size, data.count)
-        return np.concatenate([np.asarray(run(*b.arrays))[: b.count] for b in data.batches(size)])
 
     # ---- keeping it
 
@@ -353,27 +194,39 @@ class Model(Layer):
         """
         self._need_graph("save")
         about: dict[str, Any] = {"kind": "model", "architecture": self.get_config(), "progress": dict(progress or {})}
-        if self._steps is not None and self.optimizer.schedule is not None:
-            about["compile"] = None  # a function is not saved: whoever loads this compiles it with the function again
-        elif self._steps is not None:
-            about["compile"] = {
-                "optimizer": self.optimizer.get_config(), "loss": self.loss.get_config(),
-                "metrics": [m.get_config() for m in self.metrics],
+        if self._steps is not None:
+            lost = self.compiled.functions
+            if not self.optimizer.is_saved_whole:
+                lost = ["the learning rate, a function", *lost]
+            # a function is not saved: whoever loads this compiles it with the function again
+            about |= {"compile": None, "lost": lost} if lost else {
+                "compile": {"optimizer": self.optimizer.get_config(), **self.compiled.get_config()}
             }  # fmt: skip
-        save_arrays(path, {variable.name: variable.numpy() for variable in self.state}, about)
+        held = {variable.name: variable.numpy() for variable in self.state}
+        save_arrays(path, {**held, **take_arrays(about["progress"])}, about)
+
+    def save_weights(self, path: str | Path) -> None:
+        """Keep the weights alone in one safetensors file, for `load_weights`.  Raises FileError as `save` does."""
+        self._need_graph("save")
+        save_arrays(path, {v.name: v.numpy() for v in self.weights}, {"kind": "weights", "progress": {}})
 
     def load_weights(self, path: str | Path) -> dict[str, Any]:
         """Take over the state from a file that `save` wrote; returns its `progress`.
 
-        Raises FileError if it is damaged, or not of this model; then nothing is taken over.
+        The optimizer's memory is taken too where the model is compiled and the file has it; load before `compile`
+        to take the weights alone.
+
+        Raises FileError if it is damaged, or not of this model, or if its optimizer remembers other things than
+        this one; then nothing is taken over.
         """
         arrays, about = load_arrays(path)
-        if not isinstance(about.get("progress"), dict):
+        progress = about.get("progress")
+        if not isinstance(progress, dict):
             raise FileError(f"{path} does not say how far training got: it is damaged, or no model.")
         missing = [v.name for v in self.weights if v.name not in arrays]
         if missing:
             raise FileError(f"{path} is of another model: it has no weight {missing[0]!r}.")
-        taken = [(v, arrays[v.name]) for v in self.state if v.name in arrays]
+        taken = [(v, arrays[v.name]) for v in [*self.weights, *self._memory_in(arrays, about, path)]]
         for variable, array in taken:
             if array.shape != variable.shape or array.dtype != variable.dtype:
                 raise FileError(
@@ -382,7 +235,31 @@ class Model(Layer):
                 )
         for variable, array in taken:
             variable.assign(array)
-        return dict(about["progress"])
+        put_arrays(progress, arrays)
+        self.progress = progress
+        return dict(progress)
+
+    def _memory_in(self, arrays: Mapping[str, Any], about: Mapping[str, Any], path: str | Path) -> list[Variable]:
+        """What training remembers besides the weights, as far as a file has it: all of the optimizer's, or none."""
+        if self._steps is None:
+            return []
+        mine = self.state[len(self.weights) :]
+        optimizer = [v for v in mine if v not in self._steps.variables]
+        means = [v for v in self._steps.variables if v.name in arrays]
+        if not any(name.startswith("optimizer/") for name in arrays):
+            return means
+        before = (about.get("compile") or {}).get("optimizer") or {}
+        here = self.optimizer.get_config()["class_name"]
+        absent = [v.name for v in optimizer if v.name not in arrays]
+        if absent or before.get("class_name", here) != here:
+            why = f"it has no {absent[0]!r}" if absent else f"it was {before['class_name']}, here it is {here}"
+            raise FileError(
+                f"{path} does not hold all that the optimizer remembers ({why}): compile the model as it was, or call "
+                "load_weights before compile to take the weights alone and start the optimizer anew."
+            )
+        if not about["progress"].get("step") and any(arrays[v.name].shape != v.shape for v in means):
+            means = []  # other metrics, and no epoch under way
+        return [*optimizer, *means]
 
 
 class Sequential(Model):
@@ -397,9 +274,8 @@ class Sequential(Model):
         self._waiting: list[Layer] = []
         self.layers: list[Layer] = []
         self.inputs: list[Value] = []
-        self._steps, self._predict = None, {}
         self._later: Any = None
-        self.lost_schedule, self.stop_training = False, False
+        self._forget_training()
         if not isinstance(layers, (list, tuple)):
             raise ArgumentError(f"Sequential takes a list of layers, got {layers!r}.")
         for layer in layers:
@@ -465,12 +341,12 @@ def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | Non
         assert isinstance(model, Model)
     except (MillraceError, TypeError, AttributeError) as error:
         raise FileError(f"{path}: {error}") from None
-    model.lost_schedule = "compile" in about and about["compile"] is None
-    if about.get("compile") is not None:
+    kept = about.get("compile")
+    if kept is not None:
         try:
-            kept = about["compile"]
-            model.compile(kept["optimizer"], kept["loss"], kept["metrics"], engine)
+            model.compile(**kept, engine=engine)
         except (KeyError, TypeError, ArgumentError) as error:
             raise FileError(f"{path}: how the model was trained cannot be read ({error}).") from None
-    model.progress = model.load_weights(path)  # type: ignore[attr-defined]
+    model.load_weights(path)
+    model.lost = [str(what) for what in about.get("lost") or []]
     return model

@@ -1,6 +1,7 @@
 """A run directory: what a training run leaves behind, and what it goes on from.
 
 config.json           what was asked for, and the versions that did it
+words.json            what the classes are called, and the words of texts
 weights.safetensors   weights, optimizer and position: the latest checkpoint
 graph.txt             the model's graph; training.txt: the whole training step's
 metrics.jsonl         a line an epoch
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,22 @@ class Run:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FileError(f"{file} is damaged ({error!r}): restore it, or train again.") from None
         return config
+
+    def write_words(self, classes: Sequence[str], vocabulary: Sequence[str]) -> None:
+        """Keep what the answers are called, and the words behind the numbers of a text."""
+        self._write("words.json", json.dumps({"classes": list(classes), "vocabulary": list(vocabulary)}) + "\n")
+
+    def words(self) -> tuple[list[str], list[str]]:
+        """What the answers are called, and the words of texts.  Raises FileError if they cannot be read."""
+        file = self.path / "words.json"
+        try:
+            words = json.loads(file.read_text())
+            classes, vocabulary = words["classes"], words["vocabulary"]
+            if not all(isinstance(word, str) for word in [*classes, *vocabulary]):
+                raise ValueError("a word is no text")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FileError(f"{file} is missing or damaged ({error!r}): restore it, or train again.") from None
+        return classes, vocabulary
 
     def write_graphs(self, model: Model) -> None:
         self._write("graph.txt", text(model.graph))

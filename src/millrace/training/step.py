@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,54 +12,35 @@ from millrace import functional as mr
 from millrace.engines.function import Function, function, replay
 from millrace.ir.core import Value, layer_scope
 from millrace.ir.errors import NonFiniteError
-from millrace.ir.graph import Graph, rebuilt
+from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable
 from millrace.ir.types import TensorType
-from millrace.training.losses import Loss
-from millrace.training.metrics import Metric
-from millrace.training.optimizers import Optimizer
+from millrace.training.compiled import Compiled, Goal
+from millrace.training.forms import Form
+from millrace.training.means import Means, Statistic
+from millrace.training.optimizer import Optimizer, wide
+
+Logs = dict[str, float]
 
 
-@dataclass
-class Means:
-    """Running means that live in the graph: weighted sums in variables, read when somebody asks."""
+@dataclass(frozen=True)
+class Answer:
+    """Where one output's right answers and the weights of its examples enter."""
 
-    names: list[str]
-    prefix: str
-    roots: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.sums = Variable(np.zeros(len(self.names), np.float32), f"{self.prefix}/sums", False)
-        self.count = Variable(np.float32(0), f"{self.prefix}/count", False)
-
-    def updates(self, examples: Sequence[Value], weights: Value) -> dict[Variable, Value]:
-        """The sums with this batch's examples [batch] added, each by its weight."""
-        with layer_scope(self.prefix):
-            totals = mr.stack([mr.sum(x * weights) for x in examples])
-            return {self.sums: self.sums + totals, self.count: self.count + mr.sum(weights)}
-
-    def reset(self) -> None:
-        self.sums.assign(np.zeros(len(self.names), np.float32))
-        self.count.assign(np.float32(0))
-
-    def read(self) -> dict[str, float]:
-        """The means so far; waits for the steps that are under way."""
-        values = self.sums.numpy() / max(float(self.count.numpy()), 1e-9)
-        return {n: float(np.sqrt(v) if n in self.roots else v) for n, v in zip(self.names, values, strict=True)}
+    goal: Goal
+    place: int  # which output
+    target: Value
+    weights: Value  # [batch], what `sample_weight` says; 1 where it says nothing
+    masked: bool
 
 
-def for_inference(inputs: Sequence[Value], outputs: Sequence[Value]) -> list[Value]:
-    """The outputs with everything that only training does rewritten away, such as dropout."""
+@dataclass(frozen=True)
+class Judgement:
+    """The loss that training lessens, and the statistics behind the numbers that are shown."""
 
-    def make(node: Any, given: tuple[Value, ...]) -> Any:
-        rest = node.op.inference(mr, *given)
-        if rest is not None:
-            return rest
-        return node.outputs if given == node.inputs else node.op(*given)
-
-    new = rebuilt(Graph(inputs, outputs).nodes, make, {})
-    return [new[value] for value in outputs]
+    loss: Value
+    statistics: list[Statistic]
 
 
 class Steps:
@@ -70,46 +51,104 @@ class Steps:
     """
 
     def __init__(
-        self, inputs: Sequence[Value], output: Value, weights: Sequence[Variable],
-        layer_updates: dict[Variable, Value], loss: Loss, metrics: Sequence[Metric], optimizer: Optimizer,
-        engine: Any, check_finite: bool,
+        self, form: Form, weights: Sequence[Variable], compiled: Compiled, optimizer: Optimizer, engine: Any,
+        check_finite: bool,
     ):  # fmt: skip
-        self.inputs, self.output, self.loss, self.metrics = list(inputs), output, loss, list(metrics)
-        self.engine = engine
-        target = loss.target_type(output.type)
-        self.target = Placeholder("y", target)()
-        self.weights = Placeholder("example_weights", TensorType("float32", (target.shape[0],)))()
-        names = ["loss", *(metric.name for metric in metrics)]
-        roots = {metric.name for metric in metrics if metric.root}
-        self.means, self.test_means = Means(names, "training", roots), Means(names, "validation", roots)
+        self.compiled, self.engine = compiled, engine
+        self.inputs, batch = list(form.inputs), form.inputs[0].shape[0]
+        self.real = Placeholder("example_weights", TensorType("float32", (batch,)))()  # 0 where filled up
+        self.answers: list[Answer] = []
+        for place, (goal, output) in enumerate(zip(compiled.goals, form.outputs, strict=True)):
+            if goal.loss is not None:
+                end = f"_{goal.name}" if compiled.prefixed else ""
+                target = Placeholder(f"y{end}", goal.loss.target_type(in_wide(output).type))()
+                weighted = Placeholder(f"sample_weights{end}", TensorType("float32", (batch,)))()
+                masked = form.masks[place] is not None and output.ndim > 1 and target.ndim > 1
+                self.answers.append(Answer(goal, place, target, weighted, masked))
+        given = [*self.inputs, *(a.target for a in self.answers), *(a.weights for a in self.answers), self.real]
+
+        trained, used = form.for_training(self.real), form.for_use()
+        judged = self.judge(trained)
+        sizes = [int(s.totals.shape[0]) for s in judged.statistics]
+        self.means, self.test_means = Means(sizes, "training"), Means(sizes, "validation")
         self.healthy = Variable(np.bool_(True), "training/healthy", False)
         self.completed = Variable(np.int64(0), "training/completed", False)  # steps, but for those not finite
 
-        with layer_scope("loss"):
-            losses = loss(self.target, output)
-            self.loss_value = mr.sum(losses * self.weights) / mr.sum(self.weights)
-        updates: dict[Variable, Value] = dict(layer_updates)
-        changes = list(layer_updates.values())
+        self.loss_value = judged.loss
+        updates: dict[Variable, Value] = dict(trained.updates)
+        changes = list(trained.updates.values())
         if weights:
             self.gradients = mr.gradients(self.loss_value, list(weights), unconnected="zero")
             updates |= optimizer.updates(weights, self.gradients)
             changes += self.gradients
-        with layer_scope("metrics"):
-            examples = [losses, *(metric(self.target, output) for metric in metrics)]
-        updates |= self.means.updates(examples, self.weights)
+        updates |= self.means.updates(judged.statistics)
         updates[self.completed] = mr.add(self.completed, np.int64(1))
-        self.unguarded = Graph([*inputs, self.target, self.weights], [self.loss_value], updates)
+        self.unguarded = Graph(given, [self.loss_value], updates)
         if check_finite:
             updates = self._guarded(updates, changes)
-        self.train = function([*inputs, self.target, self.weights], self.loss_value, updates, engine)
+        self.train = function(given, self.loss_value, updates, engine)
 
-        (plain,) = for_inference(inputs, [output])
         with layer_scope("validation"):
-            losses = loss(self.target, plain)
-            examples = [losses, *(metric(self.target, plain) for metric in metrics)]
-        updates = self.test_means.updates(examples, self.weights)
-        self.test = function([*inputs, self.target, self.weights], (), updates, engine)
-        self.predict = function(list(inputs), plain, engine=engine)
+            statistics = self.judge(used).statistics
+        self.test = function(given, (), {**used.updates, **self.test_means.updates(statistics)}, engine)
+        self.predict = predict_function(form, engine)
+
+    def judge(self, form: Form) -> Judgement:
+        """How far the outputs of a form are from the answers: losses, penalties, and what metrics count.
+
+        An output with a mask is judged step by step: what counts is the mean over all steps of the batch that
+        are real, however they are spread over its examples. Metrics as well: Keras 3's count padded steps.
+        """
+        losses, means, counted = [], [], []
+        for answer in self.answers:
+            y, p, rows, samples = self._rows(answer, in_wide(form.outputs[answer.place]), form.masks[answer.place])
+            with layer_scope("loss"):
+                assert answer.goal.loss is not None
+                wrong = answer.goal.loss(y, p) * samples
+                count = mr.sum(rows)
+                if answer.masked:
+                    count = mr.maximum(count, 1.0)  # a batch may consist of padding
+                mean = mr.sum(wrong * rows) / count
+                losses.append(mean if answer.goal.weight == 1 else mean * answer.goal.weight)
+                means.append(Statistic.of(wrong, rows))
+            with layer_scope("metrics"):
+                counted += [Statistic.of(metric(y, p), rows) for metric in answer.goal.metrics]
+                weighted = rows * samples
+                counted += [Statistic.of(metric(y, p), weighted) for metric in answer.goal.weighted_metrics]
+        with layer_scope("penalties"):
+            count = mr.sum(self.real)
+            for penalty in form.penalties:
+                losses.append(in_wide(penalty))
+                means.append(Statistic(mr.reshape(in_wide(penalty) * count, (1,)), count))
+        loss = losses[0]
+        for other in losses[1:]:
+            loss = loss + other
+        return Judgement(loss, means + counted)
+
+    def _rows(self, answer: Answer, p: Value, mask: Value | None) -> tuple[Value, Value, Value, Value]:
+        """Answers, outputs, which rows are real, and their weights: a row an example, or a step where masked."""
+        y, real, samples = answer.target, self.real, answer.weights
+        if not answer.masked or mask is None:
+            return y, p, real, samples
+        steps = (p.shape[0] * p.shape[1],)
+        rows = mr.reshape(mr.expand_dims(real, 1) * mr.cast(mask, "float32"), steps)
+        samples = mr.reshape(mr.broadcast_to(mr.expand_dims(samples, 1), p.shape[:2]), steps)
+        return mr.reshape(y, (*steps, *y.shape[2:])), mr.reshape(p, (*steps, *p.shape[2:])), rows, samples
+
+    def logs(self, means: Means) -> Logs:
+        """The numbers that are shown, by Keras's names, for what has been gathered so far."""
+        read = means.read()
+        losses = [float(totals[0]) / max(count, 1e-9) for totals, count in read]
+        trained = len(self.answers)
+        penalties = len(read) - trained - len(self.compiled.columns)
+        total = sum(a.goal.weight * x for a, x in zip(self.answers, losses[:trained], strict=True))
+        made: Logs = {"loss": total + sum(losses[trained : trained + penalties])}
+        if self.compiled.prefixed:
+            made |= {f"{a.goal.name}_loss": x for a, x in zip(self.answers, losses[:trained], strict=True)}
+        for (metric, name), (totals, count) in zip(self.compiled.columns, read[trained + penalties :], strict=True):
+            result = metric.result(totals, count)
+            made |= {f"{name}_{n}": x for n, x in enumerate(result)} if isinstance(result, list) else {name: result}
+        return made
 
     def _guarded(self, updates: dict[Variable, Value], changes: Sequence[Value]) -> dict[Variable, Value]:
         """The updates, or the values from before where the loss or a gradient is not finite.
@@ -128,14 +167,19 @@ class Steps:
     @property
     def variables(self) -> list[Variable]:
         """The state of training that is neither a weight nor the optimizer's."""
-        return [self.means.sums, self.means.count]
+        return self.means.variables
 
     def explain_failure(self, arrays: Sequence[Any]) -> NonFiniteError:
         """Why the step on these arrays gives what is not finite: the first node, and its line."""
         return replay(self.unguarded, arrays)
 
 
-def predict_function(inputs: Sequence[Value], output: Value, engine: Any) -> Function:
-    """Prediction alone, for a model that was not compiled."""
-    (plain,) = for_inference(inputs, [output])
-    return function(list(inputs), plain, engine=engine)
+def in_wide(x: Value) -> Value:
+    """A value in a precision that losses and their sums can be computed in."""
+    return mr.cast(x, wide(x.dtype))
+
+
+def predict_function(form: Form, engine: Any) -> Function:
+    """Prediction alone: the outputs of a model in use, in a list."""
+    used = form.for_use()
+    return function(list(form.inputs), list(used.outputs), used.updates, engine)

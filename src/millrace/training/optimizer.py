@@ -1,0 +1,182 @@
+"""What an optimizer is: a rule from gradients to new values of variables, as values of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from millrace import functional as mr
+from millrace.ir.core import Value, layer_scope
+from millrace.ir.errors import ArgumentError
+from millrace.ir.state import Variable
+from millrace.layers.base import whole
+from millrace.training.bounds import number
+from millrace.training.schedules import LearningRateSchedule, schedule
+
+Updates = dict[Variable, Value]
+
+
+class Optimizer:
+    """A rule from gradients to new values. An optimizer of one's own defines `update`.
+
+    learning_rate: a number, a schedule of `optimizers.schedules`, or a function from the step (a float value of
+    the graph, 0 at first) to a number; a function is not saved with the model.
+    weight_decay: w <- w (1 - rate * weight_decay) beside the step, or part of the gradient; see each optimizer.
+    clipnorm: scale each weight's gradient down to this norm at most. clipvalue: keep each number of a gradient
+    within -clipvalue ... clipvalue. global_clipnorm: scale all gradients down together to this norm at most.
+    One of the three alone may be given.
+    gradient_accumulation_steps: change the weights each n-th step only, by the mean of n gradients; a schedule
+    still counts every step.
+
+    Raises ArgumentError that names the argument.  Source: Keras Optimizer.
+    """
+
+    known: ClassVar[dict[str, type[Optimizer]]] = {}
+    slots: ClassVar[tuple[str, ...]] = ()  # what it remembers for each weight, in float32 at least
+    decay_in_gradient: ClassVar[bool] = False  # whether weight decay is added to the gradient
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Optimizer.known[cls.__name__.lower()] = cls
+
+    def __init__(
+        self, learning_rate: float | Callable[[Value], Any] | Mapping[str, Any] = 0.01,
+        weight_decay: float | None = None, clipnorm: float | None = None, clipvalue: float | None = None,
+        global_clipnorm: float | None = None, gradient_accumulation_steps: int | None = None,
+    ):  # fmt: skip
+        timed = callable(learning_rate) or isinstance(learning_rate, Mapping)
+        self.schedule = schedule(learning_rate) if timed else None
+        first = 0.0 if self.schedule else number(learning_rate, "learning_rate", 0)
+        self.weight_decay = number(weight_decay or 0.0, "weight_decay", 0)
+        clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        given = [name for name, value in clips.items() if value is not None]
+        if len(given) > 1:
+            raise ArgumentError(f"only one of clipnorm, clipvalue and global_clipnorm may be given, got {given}.")
+        for name, value in clips.items():
+            if value is not None and not number(value, name, 0):
+                raise ArgumentError(f"{name} must be above 0: no gradient would be left.")
+            setattr(self, name, None if value is None else float(value))
+        self.gradient_accumulation_steps = (
+            None
+            if gradient_accumulation_steps is None
+            else whole(gradient_accumulation_steps, "gradient_accumulation_steps", 2)
+        )
+        self.learning_rate = Variable(np.float32(first), name="optimizer/learning_rate", trainable=False)
+        self.iterations = Variable(np.int64(0), name="optimizer/iterations", trainable=False)
+        self.memory: dict[Variable, dict[str, Variable]] = {}
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """`optimizer.learning_rate = 0.01` gives the variable that every compiled step reads a new value."""
+        if name == "learning_rate" and "learning_rate" in vars(self) and not isinstance(value, Variable):
+            if self.schedule is not None:
+                raise ArgumentError("the learning rate is a function of the step: it cannot be set.")
+            self.learning_rate.assign(np.float32(number(value, "learning_rate", 0)))
+        else:
+            super().__setattr__(name, value)
+
+    def slot_start(self, slot: str) -> float:
+        """What a slot holds at first."""
+        return 0.0
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Make the slots of variables that have none yet."""
+        names = (*self.slots, *(("gradient_sum",) if self.gradient_accumulation_steps else ()))
+        for variable in variables:
+            if variable not in self.memory:
+                dtype = wide(variable.dtype)
+                starts = {slot: self.slot_start(slot) if slot in self.slots else 0.0 for slot in names}
+                self.memory[variable] = {
+                    slot: Variable(
+                        np.full(variable.shape, start, dtype), f"optimizer/{variable.name}/{slot}", trainable=False
+                    )
+                    for slot, start in starts.items()
+                }
+
+    @property
+    def shared(self) -> list[Variable]:
+        """What it remembers once for all weights."""
+        return []
+
+    @property
+    def variables(self) -> list[Variable]:
+        slots = [slot for slots in self.memory.values() for slot in slots.values()]
+        return [self.learning_rate, self.iterations, *self.shared, *slots]
+
+    def updates(self, variables: Sequence[Variable], gradients: Sequence[Value]) -> Updates:
+        """New values of the variables, of the optimizer's memory and of the step count."""
+        self.build(variables)
+        with layer_scope("optimizer"):
+            passed = mr.cast(self.iterations, "float32")
+            rate = self.learning_rate.value if self.schedule is None else mr.as_value(self.schedule(passed), "float32")
+            counts: Updates = {self.iterations: mr.add(self.iterations, np.int64(1))}
+            if self.schedule is not None:
+                counts[self.learning_rate] = rate
+            wide_gradients = [mr.cast(g, wide(g.dtype)) for g in gradients]
+            n = self.gradient_accumulation_steps
+            if n is None:
+                return counts | self._step(variables, wide_gradients, rate, passed + 1.0)
+            sums = {v: self.memory[v]["gradient_sum"] + g for v, g in zip(variables, wide_gradients, strict=True)}
+            nth = mr.remainder(mr.add(self.iterations, np.int64(1)), np.int64(n))
+            due = mr.equal(nth, np.int64(0))
+            step = mr.floor(passed / float(n)) + 1.0
+            new = self._step(variables, [total / float(n) for total in sums.values()], rate, step)
+            kept = {v: mr.where(due, value, v) for v, value in new.items()}
+            for variable, total in sums.items():
+                kept[self.memory[variable]["gradient_sum"]] = mr.where(due, mr.zeros_like(total), total)
+            return counts | kept
+
+    def _step(self, variables: Sequence[Variable], gradients: Sequence[Value], rate: Value, step: Value) -> Updates:
+        new = self.update_shared(step)
+        for variable, gradient in zip(variables, self._clipped(gradients), strict=True):
+            g = gradient
+            if self.weight_decay and self.decay_in_gradient:
+                g = g + self.weight_decay * mr.cast(variable.value, g.dtype)
+            made = self.update(variable, g, rate, step, self.memory[variable])
+            if self.weight_decay and not self.decay_in_gradient:
+                made[variable] = made[variable] - rate * self.weight_decay * mr.cast(variable.value, g.dtype)
+            new |= {v: mr.cast(value, v.dtype) for v, value in made.items()}
+        return new
+
+    def _clipped(self, gradients: Sequence[Value]) -> list[Value]:
+        """The gradients within the bounds that were asked for."""
+        if self.clipvalue is not None:
+            return [mr.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
+        squares = [mr.sum(mr.square(mr.cast(g, "float32"))) for g in gradients]
+        if self.clipnorm is not None:
+            scales = [self.clipnorm / mr.maximum(mr.sqrt(square), self.clipnorm) for square in squares]
+        elif self.global_clipnorm is not None:
+            norm = mr.sqrt(mr.sum(mr.stack(squares)))
+            scales = [self.global_clipnorm / mr.maximum(norm, self.global_clipnorm)] * len(squares)
+        else:
+            return list(gradients)
+        return [g * mr.cast(scale, g.dtype) for g, scale in zip(gradients, scales, strict=True)]
+
+    def update_shared(self, step: Value) -> Updates:
+        """New values of what it remembers once for all weights; `step` counts from 1."""
+        return {}
+
+    def update(self, w: Variable, g: Value, rate: Value, step: Value, slots: dict[str, Variable]) -> Updates:
+        """New values of one weight and of its slots; `step` counts from 1. Weight decay is seen to elsewhere."""
+        raise ArgumentError(f"optimizer {type(self).__name__} does not define update")
+
+    @property
+    def is_saved_whole(self) -> bool:
+        """Whether a file can hold it: a learning rate that is a bare function cannot be kept."""
+        return self.schedule is None or isinstance(self.schedule, LearningRateSchedule)
+
+    def get_config(self) -> dict[str, Any]:
+        kept = {k: v for k, v in vars(self).items() if isinstance(v, (bool, int, float, str))}
+        timed = isinstance(self.schedule, LearningRateSchedule)
+        rate = self.schedule.get_config() if timed else float(self.learning_rate.numpy())  # type: ignore[union-attr]
+        return {"class_name": type(self).__name__.lower(), "config": {**kept, "learning_rate": rate}}
+
+
+def wide(dtype: str) -> str:
+    """The dtype that an optimizer remembers and adds in: 16 bits are too few to add small steps to."""
+    return "float32" if dtype in ("float16", "bfloat16") else dtype

@@ -1,0 +1,215 @@
+"""Training, evaluating and using a model: Keras's compile, fit, evaluate and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from millrace.data.arrays import Arrays
+from millrace.engines.function import Function
+from millrace.functional import random_state
+from millrace.ir.core import Value
+from millrace.ir.errors import ArgumentError, DataError
+from millrace.ir.graph import topological
+from millrace.ir.leaves import Placeholder
+from millrace.ir.state import Variable
+from millrace.layers.base import Layer, whole
+from millrace.layers.calls import mask_of
+from millrace.layers.initializers import current_seed
+from millrace.training.bounds import number
+from millrace.training.callbacks import Callback, History, Progress, in_order, restore
+from millrace.training.compiled import Compiled
+from millrace.training.examples import batch_size_for, examples, inputs_of
+from millrace.training.forms import Form, frozen_statistics
+from millrace.training.loop import Loop, evaluate
+from millrace.training.optimizers import optimizer as optimizer_named
+from millrace.training.step import Steps, predict_function
+
+
+class Trainer:
+    """What can be trained: inputs and outputs, joined by layers. Models are.  Source: Keras Trainer."""
+
+    inputs: list[Value]
+    outputs: list[Value]
+    layers: list[Layer]
+    progress: dict[str, Any]  # how far the file that was loaded had come
+
+    if TYPE_CHECKING:
+
+        @property
+        def trainable_weights(self) -> list[Variable]: ...
+        @property
+        def losses(self) -> list[Value]: ...
+        def _need_graph(self, what: str) -> None: ...
+
+    def _forget_training(self) -> None:
+        """As if never compiled."""
+        self._steps: Steps | None = None
+        self._predict: dict[Any, Function] = {}
+        self.stop_training = False
+        self.lost: list[str] = []  # what the file that was loaded could not hold
+        self.progress = {}
+
+    def compile(
+        self, optimizer: Any = "sgd", loss: Any = None, metrics: Any = (), engine: Any = None,
+        check_finite: bool = True, loss_weights: Any = None, weighted_metrics: Any = (),
+    ) -> None:  # fmt: skip
+        """Decide how to train: optimizer, loss and metrics by name, as objects, or as functions f(y_true, y_pred).
+
+        Of a model with several outputs, loss, loss_weights and the metrics are lists in the outputs' order or
+        dictionaries by their names (an output is called like the layer that makes it); one loss alone is every
+        output's. loss_weights: how much each output's loss counts. weighted_metrics: those that `sample_weight`
+        weighs as well. Penalties of layers are added to the loss. Layers with trainable=False now stay as they are.
+        engine: "xla", "numpy", or None for the best there is. check_finite: stop at the first loss or
+        weight that is infinite or NaN, keep the weights of the step before, and say where it was born.
+
+        Raises ArgumentError for an unknown name.
+        """
+        self._need_graph("compile")
+        given = loss.values() if isinstance(loss, Mapping) else loss if isinstance(loss, (list, tuple)) else [loss]
+        if all(one is None for one in given):
+            raise ArgumentError("compile needs a loss, e.g. loss='sparse_categorical_crossentropy' or loss='mse'.")
+        self.compiled = Compiled(self.outputs, loss, metrics, loss_weights, weighted_metrics)
+        self.optimizer = optimizer_named(optimizer)
+        self._steps = Steps(self.form(), self.trainable_weights, self.compiled, self.optimizer, engine, check_finite)
+
+    @property
+    def loss(self) -> Any:
+        """The compiled loss, or a list of them for several outputs."""
+        losses = [goal.loss for goal in self.compiled.goals]
+        return losses if len(losses) > 1 else losses[0]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The compiled metrics of all outputs."""
+        return [metric for metric, _ in self.compiled.columns]
+
+    def form(self) -> Form:
+        """The graph with all that training needs to know of it."""
+        return Form(
+            self.inputs,
+            self.outputs,
+            [mask_of(value) for value in self.outputs],
+            self.layer_updates(),
+            [x for x in self.losses if self._sees(x)],
+            {v for layer in self.layers for v in layer.all_lasting},
+            frozen_statistics([self]) if isinstance(self, Layer) else (),
+        )
+
+    def layer_updates(self) -> dict[Variable, Value]:
+        """What training gives the variables of layers at each step, such as counts and running means."""
+        return {v: x for layer in self.layers for v, x in layer.all_updates if self._sees(x)}
+
+    def _sees(self, value: Value) -> bool:
+        """Whether a layer's update or penalty belongs to this model's graph: it needs no other inputs."""
+        return all(node.outputs[0] in self.inputs for node in topological([value]) if isinstance(node.op, Placeholder))
+
+    @property
+    def training_steps(self) -> Steps:
+        """The compiled steps.  Raises ArgumentError before `compile`."""
+        if self._steps is None:
+            functions = " and ".join(self.lost)
+            lost = (
+                f" The file does not hold {functions}, as a file holds no functions: give it again."
+                if functions
+                else ""
+            )
+            raise ArgumentError("the model is not compiled: call model.compile(optimizer, loss, metrics) first." + lost)
+        return self._steps
+
+    def _given(self, x: Any) -> None:
+        """Called with the first data: a Sequential without Input takes its shape from them."""
+
+    def _examples(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, of: str = "") -> Arrays:
+        names = (f"{of}x", f"{of}y", f"{of}sample_weight")
+        return examples(self.training_steps, self.outputs, x, y, sample_weight, class_weight, names)
+
+    def fit(
+        self, x: Any, y: Any = None, batch_size: int = 32, epochs: int = 1, validation_data: Any = None,
+        validation_split: float = 0.0, shuffle: bool = True, callbacks: Sequence[Callback] = (), verbose: int = 1,
+        initial_epoch: int = 0, initial_step: int = 0, seed: int | None = None, sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> History:  # fmt: skip
+        """Train on examples x [examples, ...] with right answers y, and return the curves.
+
+        Several inputs or outputs: lists in their order, or dictionaries by their names.
+        validation_data: (x, y) or (x, y, sample_weight) that is only looked at, after each epoch;
+        validation_split: the share of x to hold out instead, its last part. sample_weight: how much each example
+        counts in the loss [examples]; class_weight: how much each class does, {class: weight}. Weights do not
+        change what a batch's mean is divided by. The order of epoch e is a function of seed and e, so a run that
+        goes on at initial_epoch and initial_step sees what it would have seen. verbose: 0 prints nothing.
+        Ctrl-C ends the step that runs, tells the callbacks, and raises KeyboardInterrupt.
+
+        Raises DataError for data that cannot be used, NonFiniteError when training breaks down.
+        """
+        whole(batch_size, "batch_size")
+        for name, given in (("epochs", epochs), ("initial_epoch", initial_epoch), ("initial_step", initial_step)):
+            whole(given, name, 0)
+        number(validation_split, "validation_split", 0, 1, open_high=True)
+        chosen = current_seed() if seed is None else whole(seed, "seed", 0)
+        random_state(chosen)  # checks its range
+        held = validation_data
+        if held is not None and not (isinstance(held, (tuple, list)) and len(held) in (2, 3)):
+            raise ArgumentError("validation_data must be (x, y) or (x, y, sample_weight).")
+        self._given(x)
+        data = self._examples(x, y, sample_weight, class_weight)
+        validation = None
+        if held is not None:
+            validation = self._examples(held[0], held[1], held[2] if len(held) > 2 else None, None, "validation ")
+        elif validation_split:
+            data, validation = split(data, validation_split)
+        if not isinstance(callbacks, (list, tuple)) or not all(isinstance(c, Callback) for c in callbacks):
+            raise ArgumentError(f"callbacks must be a list of mr.callbacks.Callback objects, got {callbacks!r}.")
+        batch_size = batch_size_for(self.inputs, batch_size, data.count)  # a larger one would be filled up for nothing
+        history = History()
+        unit = "images" if max(value.ndim for value in self.inputs) >= 4 else "examples"
+        every = [*in_order([history, *callbacks]), *([Progress(unit)] if verbose else [])]
+        self.stop_training = False
+        for callback in every:
+            callback.model, callback.beside = self, every
+        if initial_step >= max(data.steps(batch_size), 1):
+            raise ArgumentError(f"initial_step={initial_step}, but an epoch has {data.steps(batch_size)} steps.")
+        restore(every, self.progress, initial_epoch, initial_step)
+        loop = Loop(self.training_steps, data, validation, batch_size, epochs, chosen, shuffle, every, history, self)
+        loop.run(initial_epoch, initial_step)
+        return history
+
+    def evaluate(self, x: Any, y: Any, batch_size: int = 32, sample_weight: Any = None) -> dict[str, float]:
+        """The loss and metrics over examples, without training: {"loss": ..., "accuracy": ...}.
+
+        sample_weight: how much each example counts in the loss and in the weighted metrics [examples].
+        """
+        whole(batch_size, "batch_size")
+        self._given(x)
+        return evaluate(self.training_steps, self._examples(x, y, sample_weight, None), batch_size)
+
+    def predict(self, x: Any, batch_size: int = 32, engine: Any = None) -> Any:
+        """The output for each example, [examples, ...], without what only training does; a list for several.
+
+        Raises DataError for examples that the model does not take.
+        """
+        self._given(x)
+        self._need_graph("predict")
+        whole(batch_size, "batch_size")
+        data = Arrays(*inputs_of(self.inputs, x, "x"))
+        if engine is None and self._steps is not None:
+            run = self._steps.predict
+        else:
+            if engine not in self._predict:
+                self._predict[engine] = predict_function(self.form(), engine)
+            run = self._predict[engine]
+        batches = data.batches(batch_size_for(self.inputs, batch_size, data.count))
+        parts = [[np.asarray(part)[: b.count] for part in run(*b.arrays)] for b in batches]
+        made = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return made if len(made) > 1 else made[0]
+
+
+def split(data: Arrays, share: float) -> tuple[Arrays, Arrays]:
+    """All but the last part of the examples, and that part.  Raises DataError where one side would be empty."""
+    held = int(data.count * share)
+    if not 0 < held < data.count:
+        raise DataError(f"validation_split={share} of {data.count} examples leaves one side empty.")
+    names = [""] * len(data.arrays)
+    return Arrays([a[:-held] for a in data.arrays], names), Arrays([a[-held:] for a in data.arrays], names)
