@@ -31,6 +31,30 @@ def test_the_page_of_use_runs_as_written(tmp_path, monkeypatch, capsys):
     assert scope["Scale"]()(mr.Input((4,))).shape[1] == 4
 
 
+def test_the_page_on_training_runs_as_written():
+    scope = {}
+    try:
+        for block in blocks("docs/training.md"):
+            exec(compile(block, "docs/training.md", "exec"), scope)
+    finally:
+        mr.set_dtype_policy(None)
+    assert set(scope["state"]) == {"conv.weight", "conv.bias", "fc.weight", "fc.bias"}
+    assert scope["state"]["conv.weight"].shape == (4, 1, 3, 3)
+
+
+def test_the_names_that_the_page_on_training_lists_are_known():
+    from millrace.training.losses import Loss
+    from millrace.training.metrics import Metric
+
+    page = (ROOT / "docs" / "training.md").read_text()
+    listed = page.split("- **Losses**")[1].split("- **Optimizers**")[0]
+    losses, metrics = listed.split("- **Metrics**")
+    known = set(Loss.known) | {"mse", "mae", "label_smoothing"}
+    assert not {name for name in re.findall(r"`([a-z_0-9]+)`", losses)} - known
+    shown = {name for name in re.findall(r"`([a-z_0-9]+)`", metrics)} - {"accuracy"}
+    assert not shown - set(Metric.known)
+
+
 def test_the_examples_of_how_to_add_things_work():
     from millrace.ir.core import OPS
     from millrace.ops.elementwise import Unary

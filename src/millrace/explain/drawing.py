@@ -8,11 +8,13 @@ from millrace.ir.dims import shape_text
 from millrace.training.model import Model
 from millrace.training.summary import Row, rows
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 210, 44, 28, 34, 10
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 250, 44, 28, 34, 10
 LABEL = 120  # room for a shape beside an arrow
 FAMILY = {
-    "Input": "data", "Conv": "filter", "Dense": "dense", "Pooling": "pool", "Dropout": "noise",
-    "Softmax": "shape", "Flatten": "shape", "Reshape": "shape", "Activation": "shape",
+    "Input": "data", "Conv": "filter", "Dense": "dense", "Neuron": "dense", "Pooling": "pool", "Dropout": "noise",
+    "Noise": "noise", "Softmax": "shape", "Flatten": "shape", "Reshape": "shape", "Activation": "shape",
+    "Embedding": "data", "LSTM": "memory", "GRU": "memory", "RNN": "memory", "Bidirectional": "memory",
+    "Memory": "memory", "Hopfield": "memory", "Attention": "memory", "Normalization": "norm", "Residual": "filter",
 }  # fmt: skip
 
 
@@ -77,7 +79,9 @@ def _arrow(source: tuple[float, float], target: tuple[float, float], label: str)
     x1, y1 = target[0] + BOX_WIDTH / 2, target[1]
     middle = (y0 + y1) / 2
     path = f"M{x0:.1f} {y0:.1f} C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {y1 - 1:.1f}"
-    text = f'<text class="shape" x="{(x0 + x1) / 2 + 8:.1f}" y="{middle + 4:.1f}">{escape(label)}</text>'
+    # beside a straight arrow's middle; beside a slanted one's start, where no other arrow ends
+    at = middle + 4 if x0 == x1 else y0 + 13
+    text = f'<text class="shape" x="{x0 + 8:.1f}" y="{at:.1f}">{escape(label)}</text>'
     return f'<path class="arrow" d="{path}" marker-end="url(#tip)"/>{text}'
 
 

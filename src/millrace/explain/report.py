@@ -20,7 +20,7 @@ from millrace.training.model import Model
 from millrace.training.run import Run
 from millrace.training.summary import hyperparameters_text, parameter_counts, rows
 
-SHOWN = 48  # pictures of mistakes, at most
+SHOWN, READ = 48, 12  # pictures of mistakes, and sentences, at most
 WINDOW, RISE = 3, 1.25  # overfitting: the mean validation loss of 3 epochs, a quarter above its lowest
 
 
@@ -57,7 +57,7 @@ def mistakes(data: Dataset, probabilities: np.ndarray) -> list[dict[str, Any]]:
             "sure": float(probabilities[i, guess[i]]),
             "given_truth": float(probabilities[i, data.y_validation[i]]),
         }
-        for i in wrong[:SHOWN]
+        for i in wrong[: READ if data.vocabulary else SHOWN]
     ]
 
 
@@ -128,7 +128,7 @@ def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
         loss=chart("Loss", "loss", False), accuracy=chart("Accuracy", "accuracy", True),
         classes=data.classes, counts=None if counts is None else counts.tolist(),
         peak=1 if counts is None else int(counts.max()),
-        wrong=wrong, more=max(missed - SHOWN, 0),
+        wrong=wrong, more=missed - len(wrong),
         rows=[(r, hyperparameters_text(r), shape_text(r.shape)) for r in rows(model)], learned=learned, other=other,
         drawing=draw(model),
     )  # fmt: skip

@@ -35,7 +35,7 @@ def two_facts(seed: int = 0) -> Dataset:
     told, held = stories(TRAINING, seed), stories(HELD, seed, first=TRAINING)
     return Dataset(
         "two-fact stories", [told.story, told.question], told.answer, [held.story, held.question], held.answer,
-        told.classes, "generated, in the manner of Weston et al. 2015, task 2", tuple(told.vocabulary.to_list()),
+        told.classes, "Stories made up in the manner of Weston et al. 2015, task 2", tuple(told.vocabulary.to_list()),
     )  # fmt: skip
 
 

@@ -134,7 +134,8 @@ def _answers_of(steps: Steps, outputs: Sequence[Value], y: Any, name: str) -> li
         else:
             target = checked_labels(target, classes, label)
         if not answer.masked:  # answers of padded steps mean nothing
-            loss.check(target, label, int(np.prod(outputs[answer.place].shape[-1:])))
+            last = output.shape[-1] if output.ndim > 1 else 1  # one number for each example has no last axis
+            loss.check(target, label, last if isinstance(last, int) else 2)
         made.append((target, label))
     return made
 

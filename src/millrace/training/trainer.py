@@ -203,6 +203,8 @@ class Trainer:
         batches = data.batches(batch_size_for(self.inputs, batch_size, data.count))
         parts = [[np.asarray(part)[: b.count] for part in run(*b.arrays)] for b in batches]
         made = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        # NumPy does little with bfloat16, so what mixed precision makes is handed out in float32
+        made = [part.astype(np.float32) if part.dtype.name == "bfloat16" else part for part in made]
         return made if len(made) > 1 else made[0]
 
 
