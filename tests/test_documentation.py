@@ -50,8 +50,8 @@ def test_the_names_that_the_page_on_training_lists_are_known():
     listed = page.split("- **Losses**")[1].split("- **Optimizers**")[0]
     losses, metrics = listed.split("- **Metrics**")
     known = set(Loss.known) | {"mse", "mae", "label_smoothing"}
-    assert not {name for name in re.findall(r"`([a-z_0-9]+)`", losses)} - known
-    shown = {name for name in re.findall(r"`([a-z_0-9]+)`", metrics)} - {"accuracy"}
+    assert not set(re.findall(r"`([a-z_0-9]+)`", losses)) - known
+    shown = set(re.findall(r"`([a-z_0-9]+)`", metrics)) - {"accuracy"}
     assert not shown - set(Metric.known)
 
 
