@@ -11,7 +11,7 @@ import numpy as np
 from millrace.data.datasets import Dataset
 from millrace.engines.function import engine_named
 from millrace.explain.report import write_report
-from millrace.ir.errors import ArgumentError, FileError
+from millrace.ir.errors import ArgumentError, FileError, MillraceError
 from millrace.layers.base import set_seed
 from millrace.models import Demonstration, Recipe, recipe
 from millrace.training.bounds import number
@@ -97,7 +97,12 @@ def trained(name: str) -> Recipe:
 def demonstrate(chosen: Demonstration, seed: int, out: Path) -> None:
     """A demonstration, what it wrote in a directory of its own."""
     print(f"{chosen.about[:1].upper()}{chosen.about[1:]}.\nOn two cores it takes {chosen.seconds}.\n")
-    print(chosen.run(seed, Run.new(out, chosen.name).path))
+    run = Run.new(out, chosen.name)
+    try:
+        print(chosen.run(seed, run.path))
+    except MillraceError:
+        run.path.rmdir()  # nothing was shown, so nothing stays
+        raise
 
 
 def compiled(config: dict[str, Any], data: Dataset) -> Model:
