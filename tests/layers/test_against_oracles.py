@@ -15,8 +15,9 @@ from millrace import layers
 from millrace.ir.dims import dim
 from millrace.ir.leaves import Placeholder
 from millrace.ir.types import TensorType
-from millrace.layers.base import LAYERS, Layer, restored
+from millrace.layers.base import LAYERS, Layer
 from millrace.layers.calls import set_mask
+from millrace.layers.saved import restored
 from millrace.training.forms import Form, frozen_statistics
 
 PARITY = Path(__file__).parents[1] / "parity"

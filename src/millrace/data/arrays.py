@@ -37,6 +37,8 @@ def checked_array(array: Any, type: TensorType, name: str) -> np.ndarray:
 
     Raises DataError that says what is wrong and at which example.
     """
+    if hasattr(array, "__next__"):
+        raise DataError(f"{name} is a generator: give arrays, such as np.stack(list(...)), whose order fit decides.")
     try:
         made = np.asarray(array)
     except ValueError:
@@ -55,6 +57,8 @@ def checked_array(array: Any, type: TensorType, name: str) -> np.ndarray:
         hint = ""
         if made.shape[1:] == expected[:-1] and expected and expected[-1] == 1:
             hint = " Add the channel axis: x[..., None]."
+        elif made.ndim == type.ndim - 1:
+            hint = " For one example alone give x[None]."
         raise DataError(
             f"{name} has examples of shape {shape_text(made.shape[1:])}, the model takes {shape_text(expected)}.{hint}"
         )

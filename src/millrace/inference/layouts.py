@@ -283,12 +283,16 @@ class _MultiHeadAttention(Layout):
     of = (layers.MultiHeadAttention,)
 
     def _together(self) -> bool:
-        sizes = {self.layer.query[0].shape[0], self.layer.key[0].shape[0], self.layer.value[0].shape[0]}
+        sizes = {
+            self.layer.query_pair[0].shape[0],
+            self.layer.key_pair[0].shape[0],
+            self.layer.value_pair[0].shape[0],
+        }
         return len(sizes) == 1
 
     def _check(self) -> None:
-        heads, width, out = self.layer.output[0].shape
-        size = self.layer.query[0].shape[0]
+        heads, width, out = self.layer.output_pair[0].shape
+        size = self.layer.query_pair[0].shape[0]
         if not heads * width == heads * self.layer.key_dim == size == out:
             raise ArgumentError(
                 f"layer {self.layer.name!r}: PyTorch's MultiheadAttention needs num_heads * key_dim = {size}, the "
@@ -298,14 +302,14 @@ class _MultiHeadAttention(Layout):
 
     def export(self) -> dict[str, np.ndarray]:
         self._check()
-        triple = (self.layer.query, self.layer.key, self.layer.value)
+        triple = (self.layer.query_pair, self.layer.key_pair, self.layer.value_pair)
         weights = [kernel.numpy().reshape(kernel.shape[0], -1).T for kernel, _ in triple]
         made = (
             {"in_proj_weight": np.concatenate(weights)}
             if self._together()
             else dict(zip(("q_proj_weight", "k_proj_weight", "v_proj_weight"), weights, strict=True))
         )
-        kernel, bias = self.layer.output
+        kernel, bias = self.layer.output_pair
         made["out_proj.weight"] = kernel.numpy().reshape(-1, kernel.shape[-1]).T
         if bias is not None:
             made["in_proj_bias"] = np.concatenate([b.numpy().ravel() for _, b in triple])
@@ -313,14 +317,14 @@ class _MultiHeadAttention(Layout):
         return made
 
     def load(self, state: Mapping[str, np.ndarray]) -> Loaded:
-        triple = (self.layer.query, self.layer.key, self.layer.value)
+        triple = (self.layer.query_pair, self.layer.key_pair, self.layer.value_pair)
         if self._together():
             weights = np.split(state["in_proj_weight"], 3)
         else:
             weights = [state[f"{name}_proj_weight"] for name in "qkv"]
         for (kernel, _), weight in zip(triple, weights, strict=True):
             yield kernel, weight.T.reshape(kernel.shape)
-        kernel, bias = self.layer.output
+        kernel, bias = self.layer.output_pair
         yield kernel, state["out_proj.weight"].T.reshape(kernel.shape)
         if bias is not None:
             for (_, b), array in zip(triple, np.split(state["in_proj_bias"], 3), strict=True):

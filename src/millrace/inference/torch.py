@@ -52,6 +52,7 @@ def from_torch(target: Layer, state: State) -> None:
     Raises ArgumentError or ShapeError that names the layer and the key where they do not fit; then no
     weight is changed.
     """
+    state = state.state_dict() if hasattr(state, "state_dict") else state  # a module is as good
     layouts = _layouts(target)
     taken: list[tuple[Any, np.ndarray]] = []
     for prefix, (name, layout) in zip(_prefixes(layouts, state), layouts, strict=True):

@@ -180,10 +180,10 @@ class MultiHeadAttention(_Attends):
             if x.ndim != 3 or isinstance(x.shape[-1], Dim):
                 raise ShapeError(f"MultiHeadAttention takes [batch, steps, D] for query, value and key, got {x}.")
         heads, out = self.num_heads, self.output_shape or query.shape[-1]
-        self.query = self._pair("query", (query.shape[-1], heads, self.key_dim), (heads, self.key_dim))
-        self.key = self._pair("key", (key.shape[-1], heads, self.key_dim), (heads, self.key_dim))
-        self.value = self._pair("value", (value.shape[-1], heads, self.value_dim), (heads, self.value_dim))
-        self.output = self._pair("attention_output", (heads, self.value_dim, out), (out,))
+        self.query_pair = self._pair("query", (query.shape[-1], heads, self.key_dim), (heads, self.key_dim))
+        self.key_pair = self._pair("key", (key.shape[-1], heads, self.key_dim), (heads, self.key_dim))
+        self.value_pair = self._pair("value", (value.shape[-1], heads, self.value_dim), (heads, self.value_dim))
+        self.output_pair = self._pair("attention_output", (heads, self.value_dim, out), (out,))
         self.add_random()
 
     def _pair(self, name: str, shape: tuple[int, ...], bias: tuple[int, ...]) -> tuple[Any, Any]:
@@ -207,12 +207,16 @@ class MultiHeadAttention(_Attends):
         attention_mask: Value | None = None, use_causal_mask: bool = False, return_attention_scores: bool = False,
     ) -> Any:  # fmt: skip
         key = value if key is None else key
-        q, k, v = self._heads(query, self.query), self._heads(key, self.key), self._heads(value, self.value)
+        q, k, v = (
+            self._heads(query, self.query_pair),
+            self._heads(key, self.key_pair),
+            self._heads(value, self.value_pair),
+        )
         allowed = self._allowed(query, value, mask, attention_mask, use_causal_mask)
         scores = mr.matmul(q, mr.swapaxes(k, -1, -2)) * (1 / self.key_dim**0.5)
         weights = mr.masked_softmax(scores, None if allowed is None else mr.expand_dims(allowed, 1))
         mixed = mr.transpose(mr.matmul(self.thinned(weights), v), (0, 2, 1, 3))
-        kernel, bias = self.output
+        kernel, bias = self.output_pair
         heads, width, out = kernel.shape
         joined = mr.matmul(
             mr.reshape(mixed, (*query.shape[:2], heads * width)), mr.reshape(kernel, (heads * width, out))

@@ -22,8 +22,9 @@ from millrace.ir.types import TensorType
 from millrace.layers import initializers, regularizers
 from millrace.layers.activations import activation_name
 from millrace.layers.calls import Call, Given, call_of, mask_of, record, set_mask
-from millrace.layers.initializers import initializer
+from millrace.layers.initializers import first_values
 from millrace.layers.policy import POLICIES, checked_policy, current_policy
+from millrace.layers.saved import restored, saved_form
 from millrace.ops.shape import Reshape
 
 LAYERS: dict[str, type[Layer]] = {}
@@ -81,16 +82,15 @@ class Layer:
         try:
             bound = signature.bind(layer, *args, **kwargs)
         except TypeError as error:
-            takes = ", ".join(list(signature.parameters)[1:])
+            takes = ", ".join(accepted(cls))
             raise ArgumentError(f"{cls.__name__}: {error}. It takes: {takes or 'nothing'}.") from None
         given = dict(list(bound.arguments.items())[1:])
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 common = given.pop(parameter.name, {})
-                known = [*(n for n in list(signature.parameters)[1:] if n != parameter.name), *COMMON]
-                for name in common if parameter.name == "common" else ():
-                    if name not in known:
-                        raise one_of(f"argument of {cls.__name__}", name, known)
+                for name in common if cls.__module__.startswith("millrace.") else ():
+                    if name not in accepted(cls):
+                        raise one_of(f"argument of {cls.__name__}", name, accepted(cls))
                 given |= common
         if cls.__module__.startswith("millrace."):
             for name, parameter in signature.parameters.items():
@@ -102,13 +102,13 @@ class Layer:
         layer.built = False
         layer.policy = current_policy()
         layer.activity_regularizer = None
-        layer.variables, layer.updates, layer.calls, layer.penalties, layer.lasting = [], [], [], [], []
+        layer.own, layer.updates, layer.calls, layer.penalties, layer.lasting = [], [], [], [], []
         return layer
 
     name: str
     trainable: bool
     built: bool
-    variables: list[Variable]
+    own: list[Variable]  # its weights, without those of the layers that it holds
     updates: list[tuple[Variable, Value]]
     calls: list[Call]
     penalties: list[Value]
@@ -173,6 +173,11 @@ class Layer:
         with layer_scope(self.name) as path, self.computing():
             used = [self.computed(x) for x in values]
             given = {name: one.among(used) for name, one in named.items()}
+            if "training" in given and "training" not in takes:
+                raise ArgumentError(
+                    f"layer {self.name!r} ({type(self).__name__}) takes no training=: training and inference are one "
+                    "graph, and fit and predict choose. trainable=False freezes weights and running statistics."
+                )
             if "mask" in takes and "mask" not in given and any(m is not None for m in masks):
                 given["mask"] = masks[0] if positional == 1 else masks
             elif "mask" in given and positional == 1:
@@ -191,7 +196,7 @@ class Layer:
                 if not self.built:
                     self.build(*(value.type for value in used[:positional]))
                     self.built = True
-                result = self.call(*used[:positional], **given)
+                result = self._called(used[:positional], given, takes)
                 made = result if isinstance(result, (list, tuple)) else [result]
                 outputs = tuple(mr.as_value(x) for x in made)
                 # a layer that hands its input on has made this use of it too: a value of its own says so
@@ -209,6 +214,15 @@ class Layer:
         record(call)
         return list(outputs) if isinstance(result, (list, tuple)) else outputs[0]
 
+    def _called(self, values: Sequence[Value], given: dict[str, Any], takes: Mapping[str, Any]) -> Any:
+        """The result of `call`. One that takes `training` is called for both, and the graph holds either."""
+        if "training" not in takes or "training" in given:
+            return self.call(*values, **given)
+        later, now = (self.call(*values, **{**given, "training": training}) for training in (False, True))
+        if isinstance(later, (list, tuple)):
+            return [mr.training_only(x, y) for x, y in zip(later, now, strict=True)]
+        return mr.training_only(later, now)
+
     # ---- masks of padded steps
 
     def compute_mask(self, inputs: Sequence[Value], masks: Sequence[Value | None]) -> Any:
@@ -219,9 +233,12 @@ class Layer:
         self, inputs: Sequence[Value], masks: Sequence[Value | None], outputs: Sequence[Value], reads: bool
     ) -> None:
         made = self.compute_mask(inputs, masks)
+        own = type(self).compute_mask is not Layer.compute_mask
+        if made is None and not (reads or own):  # element by element, it treats each step apart
+            made = [mask_of(value) for value in outputs]
+            own = any(mask is not None for mask in made)
         for value, mask in zip(outputs, made if isinstance(made, (list, tuple)) else [made], strict=False):
             set_mask(value, mask)
-        own = type(self).compute_mask is not Layer.compute_mask
         if any(m is not None for m in masks) and not (reads or own or self.supports_masking):
             warnings.warn(
                 f"layer {self.name!r} ({type(self).__name__}) does not know masks: from here on, steps that only fill "
@@ -251,31 +268,32 @@ class Layer:
 
     def add_weight(
         self,
-        name: str,
-        shape: Sequence[int],
-        initial: Any = "glorot_uniform",
+        name: str | None = None,
+        shape: Sequence[int] = (),
+        initializer: Any = "glorot_uniform",
         trainable: bool = True,
         dtype: str = "float32",
         regularizer: Any = None,
     ) -> Variable:
-        """A variable of this layer, called `layer/name`; `initial` is an initializer or an array.
+        """A variable of this layer, called `layer/name`; `initializer` is a name, an object, a function or an array.
 
         regularizer: a penalty on its size that training adds to the loss, by name or as an object.
         """
         sizes = tuple(shape)
+        name = name or f"weight_{len(self.own)}"
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ArgumentError(
                 f"weight {name!r} cannot have the shape {shape_text(sizes)}: sizes must be known and above 0."
             )
         full = f"{current_layer() or self.name}/{name}"
         try:
-            array = initial if hasattr(initial, "dtype") else initializer(initial)(sizes, full, dtype)
+            array = initializer if hasattr(initializer, "dtype") else first_values(initializer, sizes, full, dtype)
             rule = regularizers.regularizer(regularizer)
         except ArgumentError as error:
             error.args = (f"weight {name!r}: {error.args[0]}",)
             raise
         variable = Variable(array, name=full, trainable=trainable)
-        self.variables.append(variable)
+        self.own.append(variable)
         if rule is not None:
             self.penalties.append(rule(variable.value))
         return variable
@@ -318,15 +336,14 @@ class Layer:
 
     @property
     def sublayers(self) -> list[Layer]:
-        """The layers that this one holds as attributes, alone or in lists."""
-        held = [x for v in vars(self).values() for x in (v if isinstance(v, (list, tuple)) else [v])]
-        return [x for x in held if isinstance(x, Layer)]
+        """The layers that this one holds as attributes, alone or in lists and dictionaries."""
+        return list(dict.fromkeys(_layers_in(list(vars(self).values()))))
 
     @property
     def weights(self) -> list[Variable]:
         """Every variable of this layer and of the layers that it holds, each once."""
         inner = [v for layer in self.sublayers for v in layer.weights]
-        return list(dict.fromkeys([*self.variables, *inner]))
+        return list(dict.fromkeys([*self.own, *inner]))
 
     @property
     def all_updates(self) -> list[tuple[Variable, Value]]:
@@ -342,7 +359,46 @@ class Layer:
         if not self.trainable:
             return []
         inner = [v for layer in self.sublayers for v in layer.trainable_weights]
-        return list(dict.fromkeys([*(v for v in self.variables if v.trainable), *inner]))
+        return list(dict.fromkeys([*(v for v in self.own if v.trainable), *inner]))
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The weights, by the other name that they have in Keras."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return self.trainable_weights
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights, in the order of `weights`."""
+        return [variable.numpy() for variable in self.weights]
+
+    def set_weights(self, arrays: Sequence[Any]) -> None:
+        """Replace all weights.  Raises ArgumentError or ShapeError where they do not fit; then none is replaced."""
+        if len(arrays) != len(self.weights):
+            raise ArgumentError(f"{self.name!r} has {len(self.weights)} weights, got {len(arrays)} arrays.")
+        made = [np.asarray(array) for array in arrays]
+        for variable, array in zip(self.weights, made, strict=True):
+            variable.check(array)
+        for variable, array in zip(self.weights, made, strict=True):
+            variable.assign(array)
+
+    @property
+    def input(self) -> Any:
+        """What the layer was first applied to: a value, or a list of them."""
+        return self._first(lambda call: call.inputs[: call.positional])
+
+    @property
+    def output(self) -> Any:
+        """What its first use made: a value, or a list of them. mr.Model(model.inputs, layer.output) stops here."""
+        return self._first(lambda call: call.outputs)
+
+    def _first(self, what: Any) -> Any:
+        if not self.calls:
+            raise ArgumentError(f"layer {self.name!r} has not been applied to anything yet.")
+        values = what(self.calls[0])
+        return values[0] if len(values) == 1 else list(values)
 
     def count_params(self) -> int:
         """The number of numbers that the layer learns or keeps."""
@@ -350,8 +406,12 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """What makes this layer anew: `Layer.from_config`."""
-        policy = {"dtype": self.policy} if self.policy is not None else {}
-        return {**{k: saved_form(v) for k, v in self.arguments.items()}, **policy, "name": self.name}
+        config = {k: saved_form(v) for k, v in self.arguments.items()}
+        if self.policy is not None:
+            config["dtype"] = self.policy
+        if not self.trainable or "trainable" in config:
+            config["trainable"] = self.trainable
+        return {**config, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, type[Layer]] | None = None) -> Layer:
@@ -360,8 +420,9 @@ class Layer:
         open_end = any(p.kind is p.VAR_KEYWORD for p in takes.values())
         known = {**LAYERS, **(custom_objects or {})}
         given = {k: restored(v, known) for k, v in config.items()}
-        layer = cls(**{k: v for k, v in given.items() if open_end or k in takes or k not in ("name", "dtype")})
+        layer = cls(**{k: v for k, v in given.items() if open_end or k in takes or k not in COMMON})
         layer.set_name(config.get("name"))
+        layer.trainable = config.get("trainable", True) is not False
         layer.policy = checked_policy(config.get("dtype"))
         return layer
 
@@ -389,33 +450,6 @@ def _naming_the_layer(init: Any) -> Any:
 
 
 Layer.__init__ = _naming_the_layer(Layer.__init__)  # type: ignore[method-assign]
-
-
-def saved_form(value: Any) -> Any:
-    """An argument as JSON has it."""
-    value = activation_name(value)
-    if isinstance(value, Layer):
-        return {"layer": type(value).__name__, "config": value.get_config()}
-    if hasattr(value, "get_config"):
-        return value.get_config()
-    if isinstance(value, (list, tuple)):
-        return [saved_form(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise ArgumentError(
-        f"{value!r} cannot be saved: give an activation or initializer by name, or define get_config on the layer."
-    )
-
-
-def restored(value: Any, known: Mapping[str, type[Layer]]) -> Any:
-    """An argument from its saved form: layers that a layer holds are made anew."""
-    if isinstance(value, (list, tuple)):
-        return [restored(item, known) for item in value]
-    if isinstance(value, Mapping) and "layer" in value:
-        if value["layer"] not in known:
-            raise one_of("layer", value["layer"], list(known))
-        return known[value["layer"]].from_config(value["config"], known)
-    return value
 
 
 def _wanted(takes: Mapping[str, inspect.Parameter]) -> str:
@@ -449,6 +483,31 @@ def _told(layer: Layer, path: str, values: Sequence[Value], error: MillraceError
         lines.append("...")
     drawn = "\n      |\n    ".join(reversed(lines))
     return f"{where}\n  {givers}:\n    {drawn}"
+
+
+def accepted(cls: type) -> list[str]:
+    """Every argument that a layer's constructor takes, those of its bases among them."""
+    found: dict[str, None] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
+        kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        found |= dict.fromkeys(p.name for p in parameters if p.kind not in kinds)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return list(found)
+
+
+def _layers_in(held: Any) -> Iterator[Layer]:
+    """Every layer among values, in lists, tuples and dictionaries too."""
+    for value in held:
+        if isinstance(value, Layer):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _layers_in(value)
+        elif isinstance(value, dict):
+            yield from _layers_in(value.values())
 
 
 def flag(value: Any, name: str) -> bool:

@@ -54,8 +54,25 @@ def record(call: Call) -> None:
 
 
 def mask_of(value: Value) -> Value | None:
-    """Which steps of a value are real and which only fill it up: bool [batch, steps], None if all are real."""
-    return _masks.get(value)
+    """Which steps of a value are real and which only fill it up: bool [batch, steps], None if all are real.
+
+    What is computed element by element from a masked value, such as `2 * x + 1`, has its mask too.
+    """
+    if value in _masks:
+        return _masks[value]
+    apart = type(value.op).__module__.rpartition(".")[2] in ELEMENTWISE or value.op.name in STEPWISE
+    if call_of(value) is not None or not apart or value.ndim < 2:
+        return None
+    for x in value.node.inputs:
+        mask = mask_of(x) if x.shape[:2] == value.shape[:2] else None
+        if mask is not None:
+            _masks[value] = mask
+            return mask
+    return None
+
+
+ELEMENTWISE = ("elementwise", "arithmetic")  # files of operations that treat each element apart
+STEPWISE = ("Cast", "Select", "Broadcast", "Dropout", "TrainingOnly", "Maximum", "Minimum")
 
 
 def set_mask(value: Value, mask: Value | None) -> None:
@@ -71,6 +88,8 @@ def limit_of(value: Value) -> tuple[int, str] | None:
 
 def limit_numbers(value: Value, limit: int, layer: str) -> None:
     """Say that a layer looks the numbers of a value up in a table of `limit` rows."""
+    while value.op.name in ("Reshape", "Cast", "Transpose", "Slice"):  # the same numbers, arranged anew
+        value = value.node.inputs[0]
     known = _limits.get(value)
     if known is None or limit < known[0]:
         _limits[value] = (limit, layer)

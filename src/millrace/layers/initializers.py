@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -318,3 +319,24 @@ def initializer(identifier: Any) -> Callable[..., np.ndarray]:
     if callable(identifier):
         return identifier
     return identified("initializer", identifier, Initializer, Initializer.known, SHORT)
+
+
+def first_values(identifier: Any, shape: tuple[int, ...], stream: str, dtype: str) -> np.ndarray:
+    """A weight's first values, by an initializer, its name, or a function of the user's own.
+
+    A function takes (shape), (shape, dtype) or (shape, name, dtype).
+    Raises ArgumentError for a function that takes something else or gives another shape.
+    """
+    rule = initializer(identifier)
+    if isinstance(rule, Initializer):
+        return rule(shape, stream, dtype)
+    for arguments in ((shape, stream, dtype), (shape, dtype), (shape,)):
+        try:
+            inspect.signature(rule).bind(*arguments)
+        except TypeError:
+            continue
+        made = np.asarray(rule(*arguments)).astype(dtype)
+        if made.shape != shape:
+            raise ArgumentError(f"the initializer {rule!r} gave {list(made.shape)}, the weight is {list(shape)}.")
+        return made
+    raise ArgumentError(f"an initializer is a function of (shape) or (shape, dtype); {rule!r} takes something else.")

@@ -8,6 +8,7 @@ Source: the data, Pang and Lee 2005; the network, Schuster and Paliwal 1997 and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from millrace.data.arrays import epoch_order
 from millrace.data.datasets import Dataset
 from millrace.data.text import Vocabulary, pad_sequences
-from millrace.data.text_files import rt_polarity
+from millrace.data.text_files import read_text, rt_polarity
 from millrace.ir.errors import DataError
 from millrace.layers import GRU, Bidirectional, Dense, Dropout, Embedding, GlobalMaxPooling1D, Input, SpatialDropout1D
 from millrace.models.recipe import Recipe
@@ -61,7 +62,9 @@ def encoded(texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
 
 
 def example(text: str, vocabulary: Sequence[str]) -> Any:
-    """A sentence as the network reads it.  Raises DataError for one without a known word."""
+    """A sentence, or the text of a file, as the network reads it.  Raises DataError for one without a known word."""
+    if Path(text).suffix and Path(text).is_file():
+        text = read_text(Path(text))
     row = encoded([text], Vocabulary(vocabulary))[0]
     if not (row > 1).any():
         raise DataError(f"the network knows none of these words: {text!r}. Give a sentence in English.")

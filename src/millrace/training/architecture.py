@@ -14,8 +14,9 @@ from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Read
 from millrace.ir.text import operation_text, read_operation
 from millrace.ir.types import TensorType
-from millrace.layers.base import LAYERS, Layer, saved_form
+from millrace.layers.base import LAYERS, Layer
 from millrace.layers.calls import Call, Given, call_of
+from millrace.layers.saved import saved_form
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def from_config(
         inputs = []
         for saved in config["inputs"]:
             type = TensorType.parse(saved["type"])
-            inputs.append(Input(type.shape[1:], name=saved["name"], dtype=type.dtype))
+            batch_size = type.shape[0] if isinstance(type.shape[0], int) else None  # stateful layers need one
+            inputs.append(Input(type.shape[1:], name=saved["name"], dtype=type.dtype, batch_size=batch_size))
         values += inputs
         for entry in config["steps"]:
             given = [values[n] for n in entry["inputs"]]

@@ -47,7 +47,8 @@ def inputs_of(inputs: Sequence[Value], x: Any, name: str) -> tuple[list[np.ndarr
             raise DataError(f"{name} has no array for the input {missing[0]!r}: it names {', '.join(found) or 'none'}.")
         given, labels = [found[n] for n in names], [f"{name}[{n!r}]" for n in names]
     else:
-        given = list(x) if len(inputs) > 1 and isinstance(x, (list, tuple)) else [x]
+        alone = isinstance(x, (list, tuple)) and len(x) == 1 and getattr(x[0], "ndim", -1) == inputs[0].ndim
+        given = list(x) if alone or (len(inputs) > 1 and isinstance(x, (list, tuple))) else [x]
         labels = [name] if len(given) == 1 else [f"{name}[{n}]" for n in range(len(given))]
     if len(given) != len(inputs):
         raise DataError(f"the model takes {len(inputs)} inputs ({', '.join(names)}), {name} has {len(given)}.")
@@ -68,6 +69,11 @@ def inputs_of(inputs: Sequence[Value], x: Any, name: str) -> tuple[list[np.ndarr
 def check_limit(array: np.ndarray, value: Value, name: str) -> None:
     """Raise DataError for a number that the table of an Embedding has no row for."""
     limit = limit_of(value)
+    if limit is not None and array.dtype.kind == "f" and not (array == np.floor(array)).all():
+        raise DataError(
+            f"{name} holds {array[array != np.floor(array)][0]:g}, but layer {limit[1]!r} looks whole numbers up: give "
+            "the Input dtype='int32', and whole numbers."
+        )
     if limit is None or (array.min() >= 0 and array.max() < limit[0]):
         return
     worst = array.min() if array.min() < 0 else array.max()
@@ -93,7 +99,9 @@ def examples(
             raise ArgumentError("class_weight and sample_weight cannot be given both: multiply them first.")
         if len(steps.answers) != 1:
             raise ArgumentError("class_weight is for a model with one output: give sample_weight by names instead.")
-        sample_weight = weights_of_classes(class_weight, targets[0][0], steps.answers[0])
+        output = outputs[steps.answers[0].place].type
+        count = output.shape[-1] if output.ndim > 1 else 1
+        sample_weight = weights_of_classes(class_weight, targets[0][0], steps.answers[0], count)
     weights = _weights_of(steps, sample_weight, len(arrays[0]), names[2])
     named = [*targets, *weights]
     return Arrays([*arrays, *(a for a, _ in named)], [*labels, *(label for _, label in named)])
@@ -176,11 +184,15 @@ def _weights_of(steps: Steps, given: Any, count: int, name: str) -> list[tuple[n
             raise DataError(f"{label} must hold one number for each example, got shape {weights.shape}.")
         if not np.isfinite(weights).all():
             raise DataError(f"{label} is NaN or infinite at example {int(np.argmax(~np.isfinite(weights)))}.")
+        if (weights < 0).any():
+            raise DataError(
+                f"{label} is below 0 at example {int(np.argmax(weights < 0))}: it would train away from the answer."
+            )
         made.append((weights, label))
     return made
 
 
-def weights_of_classes(class_weight: Any, target: np.ndarray, answer: Answer) -> np.ndarray:
+def weights_of_classes(class_weight: Any, target: np.ndarray, answer: Answer, outputs: int) -> np.ndarray:
     """The weight of each example's class; 1 for a class that is not named.  Source: Keras class_weight.
 
     Raises ArgumentError for what is no dictionary from class numbers to weights.
@@ -191,6 +203,10 @@ def weights_of_classes(class_weight: Any, target: np.ndarray, answer: Answer) ->
     )
     if not fine:
         raise ArgumentError(f"class_weight must map class numbers to weights, as {{0: 1.0, 1: 5.0}}: {class_weight!r}.")
+    if any(v < 0 for v in class_weight.values()):
+        raise ArgumentError(
+            f"class_weight {class_weight!r} has a weight below 0: it would train away from the answers."
+        )
     assert answer.goal.loss is not None
     if answer.goal.loss.labels:
         classes = target
@@ -199,6 +215,9 @@ def weights_of_classes(class_weight: Any, target: np.ndarray, answer: Answer) ->
     if classes.ndim != 1:
         raise ArgumentError("class_weight needs one class for each example; give sample_weight instead.")
     weights = np.ones(len(classes), np.float32)
+    unknown = [number for number in class_weight if not 0 <= number < max(outputs, 2)]
+    if unknown:
+        raise ArgumentError(f"class_weight names class {unknown[0]}, but the classes are 0 to {max(outputs, 2) - 1}.")
     for number, weight in class_weight.items():
         weights[classes == number] = weight
     return weights

@@ -83,6 +83,6 @@ def frozen_statistics(layers: Sequence[Layer], outer: bool = False) -> set[Varia
     for layer in layers:
         frozen = outer or not layer.trainable
         if frozen and layer.freezes_statistics:
-            found |= {v for v in layer.variables if not v.trainable}
+            found |= {v for v in layer.own if not v.trainable}
         found |= frozen_statistics(layer.sublayers, frozen)
     return found

@@ -39,6 +39,15 @@ class Model(Trainer, Layer):
     Source: Keras Model.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("train_step", "test_step", "predict_step"):
+            if name in vars(cls):
+                raise ArgumentError(
+                    f"{cls.__name__}.{name} would never be called: the step is a graph, made from loss and optimizer "
+                    "when the model is compiled. Write a step of your own with mr.gradients and mr.function."
+                )
+
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None):
         Layer.__init__(self, name)
         self._connect(inputs, outputs)
@@ -94,20 +103,6 @@ class Model(Trainer, Layer):
             if layer.name == name:
                 return layer
         raise ArgumentError(f"no layer is called {name!r}. The layers: {', '.join(x.name for x in self.layers)}.")
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, in the order of `weights`."""
-        return [variable.numpy() for variable in self.weights]
-
-    def set_weights(self, arrays: Sequence[Any]) -> None:
-        """Replace all weights.  Raises ArgumentError or ShapeError where they do not fit; then none is replaced."""
-        if len(arrays) != len(self.weights):
-            raise ArgumentError(f"the model has {len(self.weights)} weights, got {len(arrays)} arrays.")
-        made = [np.asarray(array) for array in arrays]
-        for variable, array in zip(self.weights, made, strict=True):
-            variable.check(array)
-        for variable, array in zip(self.weights, made, strict=True):
-            variable.assign(array)
 
     def summary(self, batch_size: int | None = None) -> None:
         """Print each layer with its hyperparameters, its output's shape and its number of parameters.
@@ -173,6 +168,19 @@ class Model(Trainer, Layer):
         inputs, outputs = architecture.from_config(config, custom_objects)
         return Model(inputs, outputs, name=config.get("name"))
 
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """None of its own: its layers have theirs."""
+        return {}
+
+    @property
+    def input(self) -> Any:
+        return self.inputs[0] if len(self.inputs) == 1 else self.inputs
+
+    @property
+    def output(self) -> Any:
+        return self.outputs[0] if len(self.outputs) == 1 else self.outputs
+
     def _need_graph(self, what: str) -> None:
         if not self.built:
             raise ArgumentError(f"the model has no input yet, so it cannot {what}: start it with mr.Input(shape).")
@@ -193,7 +201,16 @@ class Model(Trainer, Layer):
         Raises FileError where it cannot be written, and then leaves the earlier file as it was.
         """
         self._need_graph("save")
-        about: dict[str, Any] = {"kind": "model", "architecture": self.get_config(), "progress": dict(progress or {})}
+        foreign = Path(path).suffix.lower()
+        if foreign in FOREIGN:
+            raise ArgumentError(
+                f"{path}: Millrace writes safetensors files, and {foreign} names another format. Call it "
+                f"{Path(path).with_suffix('.safetensors').name}."
+            )
+        about: dict[str, Any] = {
+            "kind": "model", "architecture": self.get_config(), "progress": dict(progress or {}),
+            "weights": [variable.name for variable in self.weights],
+        }  # fmt: skip
         if self._steps is not None:
             lost = self.compiled.functions
             if not self.optimizer.is_saved_whole:
@@ -208,7 +225,8 @@ class Model(Trainer, Layer):
     def save_weights(self, path: str | Path) -> None:
         """Keep the weights alone in one safetensors file, for `load_weights`.  Raises FileError as `save` does."""
         self._need_graph("save")
-        save_arrays(path, {v.name: v.numpy() for v in self.weights}, {"kind": "weights", "progress": {}})
+        about = {"kind": "weights", "progress": {}, "weights": [v.name for v in self.weights]}
+        save_arrays(path, {v.name: v.numpy() for v in self.weights}, about)
 
     def load_weights(self, path: str | Path) -> dict[str, Any]:
         """Take over the state from a file that `save` wrote; returns its `progress`.
@@ -223,6 +241,7 @@ class Model(Trainer, Layer):
         progress = about.get("progress")
         if not isinstance(progress, dict):
             raise FileError(f"{path} does not say how far training got: it is damaged, or no model.")
+        arrays = self._by_our_names(arrays, about.get("weights"))
         missing = [v.name for v in self.weights if v.name not in arrays]
         if missing:
             raise FileError(f"{path} is of another model: it has no weight {missing[0]!r}.")
@@ -238,6 +257,31 @@ class Model(Trainer, Layer):
         put_arrays(progress, arrays)
         self.progress = progress
         return dict(progress)
+
+    def _by_our_names(self, arrays: dict[str, Any], order: Any) -> dict[str, Any]:
+        """A file's arrays under the names of this model's weights, where only automatic names differ.
+
+        The same network built twice numbers its layers on; then the weights are taken in their order, if each has
+        the shape that it must have.
+        """
+        mine = [v.name for v in self.weights]
+        if not isinstance(order, list) or sorted(map(str, order)) == sorted(mine) or len(order) != len(mine):
+            return arrays
+        alike = all(
+            name in arrays and (arrays[name].shape, arrays[name].dtype) == (v.shape, v.dtype)
+            for name, v in zip(order, self.weights, strict=True)
+        )
+        if not alike:
+            return arrays
+        ours = dict(zip(order, mine, strict=True))
+
+        def renamed(name: str) -> str:
+            if name.startswith("optimizer/"):
+                weight, _, slot = name.removeprefix("optimizer/").rpartition("/")
+                return f"optimizer/{ours[weight]}/{slot}" if weight in ours else name
+            return ours.get(name, name)
+
+        return {renamed(name): array for name, array in arrays.items()}
 
     def _memory_in(self, arrays: Mapping[str, Any], about: Mapping[str, Any], path: str | Path) -> list[Variable]:
         """What training remembers besides the weights, as far as a file has it: all of the optimizer's, or none."""
@@ -272,7 +316,7 @@ class Sequential(Model):
     def __init__(self, layers: Sequence[Any] = (), name: str | None = None):
         Layer.__init__(self, name)
         self._waiting: list[Layer] = []
-        self.layers: list[Layer] = []
+        self.layers = self._waiting  # until the input is known
         self.inputs: list[Value] = []
         self._later: Any = None
         self._forget_training()
@@ -282,10 +326,22 @@ class Sequential(Model):
             if not isinstance(layer, (Layer, Value)):
                 raise ArgumentError(f"Sequential takes layers, got {layer!r}.")
         if layers and isinstance(layers[0], Value):
-            self._waiting = list(layers[1:])
+            self._waiting = self.layers = list(layers[1:])
+            for value in self._waiting:
+                if isinstance(value, Value):
+                    raise ArgumentError("Sequential takes one Input, first: a model with several is mr.Model.")
             self._join(layers[0])
         else:
-            self._waiting = list(layers)
+            self._waiting = self.layers = list(layers)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "sequential": True}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, type[Layer]] | None = None) -> Layer:
+        made = Sequential(name=config.get("name"))
+        made._connect(*architecture.from_config(config, custom_objects))
+        return made
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As Model.compile; where the input is not known yet, once the first data are."""
@@ -328,6 +384,9 @@ class Sequential(Model):
         self._connect(first, value)
 
 
+FOREIGN = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx")  # what the endings of other formats are
+
+
 def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | None = None, engine: Any = None) -> Model:
     """A model that `model.save` kept, compiled as it was; nothing in the file is run.
 
@@ -337,7 +396,8 @@ def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | Non
     if about.get("kind") != "model" or not isinstance(about.get("architecture"), dict):
         raise FileError(f"{path} holds no model.")
     try:
-        model = Model.from_config(about["architecture"], custom_objects)
+        kind = Sequential if about["architecture"].get("sequential") else Model
+        model = kind.from_config(about["architecture"], custom_objects)
         assert isinstance(model, Model)
     except (MillraceError, TypeError, AttributeError) as error:
         raise FileError(f"{path}: {error}") from None

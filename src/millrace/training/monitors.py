@@ -132,6 +132,15 @@ class EarlyStopping(Monitor):
         self.best_weights = {k.removeprefix("best/"): v for k, v in state.items() if k.startswith("best/")}
 
 
+def refuse_schedule(callback: Callback, optimizer: Any) -> None:
+    """Raise ArgumentError before the first step where the learning rate is a function of the step already."""
+    if optimizer.schedule is not None:
+        raise ArgumentError(
+            f"{type(callback).__name__} sets the learning rate, but this optimizer's is a schedule: give the optimizer "
+            "a number, or leave the callback out."
+        )
+
+
 class ReduceLROnPlateau(Monitor):
     """Lower the learning rate when a metric has not improved for `patience` epochs: rate <- max(rate * factor, min_lr).
 
@@ -157,6 +166,10 @@ class ReduceLROnPlateau(Monitor):
         if self.stop and self.times is None:
             raise ArgumentError("stop=True ends training after the last reduction: give times, how many there are.")
         self.reset()
+
+    def on_train_begin(self, plan: dict[str, Any]) -> None:
+        super().on_train_begin(plan)
+        refuse_schedule(self, self.model.optimizer)
 
     def reset(self) -> None:
         super().reset()
@@ -203,6 +216,9 @@ class LearningRateScheduler(Callback):
             self.takes_rate = True
         except TypeError:
             self.takes_rate = False
+
+    def on_train_begin(self, plan: dict[str, Any]) -> None:
+        refuse_schedule(self, self.model.optimizer)
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
         optimizer = self.model.optimizer

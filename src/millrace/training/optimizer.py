@@ -60,8 +60,8 @@ class Optimizer:
             setattr(self, name, None if value is None else float(value))
         self.gradient_accumulation_steps = (
             None
-            if gradient_accumulation_steps is None
-            else whole(gradient_accumulation_steps, "gradient_accumulation_steps", 2)
+            if gradient_accumulation_steps in (None, 1)
+            else whole(gradient_accumulation_steps, "gradient_accumulation_steps")
         )
         self.learning_rate = Variable(np.float32(first), name="optimizer/learning_rate", trainable=False)
         self.iterations = Variable(np.int64(0), name="optimizer/iterations", trainable=False)

@@ -15,6 +15,7 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ class Run:
 
     def write_config(self, config: dict[str, Any]) -> None:
         versions = {"python": platform.python_version(), "numpy": np.__version__}
+        for package in ("jax", "jaxlib", "millrace"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                continue
         self._write("config.json", json.dumps({**config, "versions": versions}, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from millrace.ir.errors import ArgumentError
 from millrace.ir.state import Variable
 from millrace.layers.base import Layer
 from millrace.layers.calls import Call
+from millrace.layers.saved import saved_form
 from millrace.training.architecture import Step
 
 
@@ -77,8 +79,13 @@ def _short(value: Any) -> str:
         return type(value).__name__
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(_short, value))})"
+    if isinstance(value, Mapping) and "class_name" in value:  # from a file
+        config = {k: v for k, v in value.get("config", {}).items() if v is not None}
+        return f"{value['class_name']}({', '.join(f'{k}={_short(v)}' for k, v in config.items())})"
     if isinstance(value, str):
         return value
+    if hasattr(value, "get_config"):
+        return _short(saved_form(value))
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
     return f"{value:g}" if isinstance(value, float) else str(value)
