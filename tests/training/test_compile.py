@@ -91,7 +91,7 @@ def test_losses_and_metrics_with_settings_come_back_from_a_file(tmp_path):
         (lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0), "only one of"),
         (lambda: optimizers.Adam(clipnorm=-1.0), "clipnorm"),
         (lambda: optimizers.Adam(global_clipnorm=0), "above 0"),
-        (lambda: optimizers.Lion(gradient_accumulation_steps=1), "gradient_accumulation_steps"),
+        (lambda: optimizers.Lion(gradient_accumulation_steps=0), "gradient_accumulation_steps"),
         (lambda: optimizers.RMSprop(rho=1.0), "rho"),
         (lambda: optimizers.schedules.ExponentialDecay(0.1, 0, 0.5), "decay_steps"),
         (lambda: optimizers.schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2]), "one more"),

@@ -98,6 +98,7 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise FileError(f"{path} does not say its format: Millrace did not write it.")
     if about["format"] > FORMAT:
         raise FileError(f"{path} has format {about['format']}, this Millrace reads up to {FORMAT}: update Millrace.")
-    if about.get("sha256") != checksum(arrays, about):
+    # written again, the description must be the same text: a digit that rounding hides is damage too
+    if about.get("sha256") != checksum(arrays, about) or json.dumps(about) != metadata["millrace"]:
         raise FileError(f"{path} is damaged: its checksum does not match. Take an earlier checkpoint, or train again.")
     return arrays, about
