@@ -64,5 +64,5 @@ CIFAR_QUICK = Recipe(
     learning_rate=0.001,
     example=example,
     unit="images",
-    seconds="ten minutes",
+    seconds="about ten minutes",
 )
