@@ -93,6 +93,10 @@ def test_a_step_with_one_number_that_is_no_padding_is_real():
     np.testing.assert_array_equal(kept, [[[-1, 5], [0, 0], [5, 5]]])
 
 
+def test_steps_that_are_treated_apart_stay_masked():
+    np.testing.assert_array_equal(value(mask_of(layers.TimeDistributed(layers.Dense(4))(masked(3, 2)))), A)
+
+
 def test_a_neuron_over_steps_leaves_them_masked():
     np.testing.assert_array_equal(value(mask_of(layers.Neuron()(masked(3, 2)))), A)
     x = mr.Input((2,))
@@ -171,6 +175,31 @@ def test_penalties_of_scales_and_of_the_biases_of_heads():
     assert [float(value(x)) for x in heads.losses] == [6, 6, 6, 5]
 
 
+@pytest.mark.parametrize(
+    ("make", "shape", "weight"),
+    [
+        (lambda rule: layers.Dense(2, bias_initializer="ones", bias_regularizer=rule), (3,), "bias"),
+        (lambda rule: layers.Conv2D(2, 3, kernel_regularizer=rule), (4, 4, 3), "kernel"),
+        (lambda rule: layers.Conv2D(2, 3, bias_initializer="ones", bias_regularizer=rule), (4, 4, 3), "bias"),
+        (lambda rule: layers.DepthwiseConv2D(3, depthwise_regularizer=rule), (4, 4, 2), "depthwise_kernel"),
+        (lambda rule: layers.SeparableConv2D(2, 3, depthwise_regularizer=rule), (4, 4, 2), "depthwise_kernel"),
+        (lambda rule: layers.SeparableConv2D(2, 3, pointwise_regularizer=rule), (4, 4, 2), "pointwise_kernel"),
+        (lambda rule: layers.Embedding(5, 2, embeddings_regularizer=rule), (3,), "embeddings"),
+    ],
+)
+def test_a_penalty_is_of_the_weight_that_it_is_named_for(make, shape, weight):
+    layer = make(L2(1.0))
+    layer(mr.Input(shape, dtype="int32" if weight == "embeddings" else "float32"))
+    (penalty,) = layer.losses
+    assert float(value(penalty)) == pytest.approx(np.sum(getattr(layer, weight).numpy() ** 2), rel=1e-5)
+
+
+def test_each_kernel_of_the_heads_has_its_penalty():
+    heads = layers.MultiHeadAttention(2, 3, kernel_initializer="ones", kernel_regularizer=L2(1.0))
+    heads(mr.Input((4, 5)), mr.Input((4, 7)))
+    assert [float(value(x)) for x in heads.losses] == [30, 42, 42, 30]
+
+
 # ---- attention
 
 
@@ -187,6 +216,23 @@ def test_dropout_of_attention_thins_the_weights():
     np.testing.assert_allclose(
         model.predict(data), weights / weights.sum(-1, keepdims=True) @ data, rtol=1e-3, atol=1e-4
     )
+
+
+def test_a_seed_of_its_own_goes_before_that_of_the_run():
+    x = mr.Input((3, 4))
+    for seed in (0, 9):
+        mr.set_seed(seed)
+        recurrent, attention = layers.GRU(4, dropout=0.5, seed=5, **GLOROT), layers.Attention(dropout=0.5, seed=6)
+        recurrent(x), attention(x, x)
+        assert (recurrent.random.numpy()[0], attention.random.numpy()[0]) == (5, 6)
+
+
+def test_two_uses_of_one_attention_drop_different_weights():
+    layer = layers.Attention(dropout=0.5)
+    x = mr.Input((40, 4))
+    first, second = (layer(x, x, return_attention_scores=True)[1] for _ in range(2))
+    one, other = value([first, second], (x, np.zeros((1, 40, 4), np.float32)))
+    assert ((one == 0) != (other == 0)).mean() == pytest.approx(0.5, abs=0.06)
 
 
 def test_an_attention_mask_without_a_batch_holds_for_every_example():
@@ -244,6 +290,17 @@ def test_normalization_of_each_step_is_trained_though_its_examples_are_steps():
 
 
 # ---- 16 bits
+
+
+def test_a_layer_made_anew_computes_in_what_it_did_whatever_the_policy_is_now():
+    plain = layers.Dense(2).get_config()
+    mr.set_dtype_policy("mixed_bfloat16")
+    try:
+        again, new = layers.Dense.from_config(plain), layers.Dense(2)
+    finally:
+        mr.set_dtype_policy(None)
+    x = mr.Input((3,))
+    assert (again(x).dtype, new(x).dtype) == ("float32", "bfloat16")
 
 
 def test_a_gradient_within_autocast_is_of_the_variable_as_it_is():

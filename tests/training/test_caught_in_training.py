@@ -7,6 +7,10 @@ import pytest
 
 import millrace as mr
 from millrace import callbacks, layers, losses, metrics, optimizers
+from millrace.ir.errors import DataError, FileError
+from millrace.training.callback import restore, states
+from millrace.training.progress import duration, shown
+from millrace.training.summary import rows
 
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((8, 3)).astype(np.float32)
@@ -295,3 +299,108 @@ def test_a_model_that_is_not_trained_keeps_its_statistics():
     fit(model)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_an_output_with_padding_has_its_own_mask_and_not_the_first_ones():
+    x = mr.Input((3, 2), name="x")
+    steps = layers.Dense(1, use_bias=False, name="steps")(layers.Masking()(x))
+    model = mr.Model(x, [layers.Dense(1, use_bias=False, name="whole")(layers.Flatten()(x)), steps])
+    model.compile("sgd", {"steps": "mse", "whole": "mse"}, engine="numpy")
+    data, y = RNG.standard_normal((4, 3, 2)).astype(np.float32), RNG.standard_normal((4, 3, 1)).astype(np.float32)
+    data[0, 1:], data[2, 2:] = 0, 0
+    real = np.abs(data).sum(-1) > 0
+    whole, of_steps = model.predict(data)
+    found = model.evaluate(data, {"whole": y[:, 0], "steps": y})
+    assert found["whole_loss"] == pytest.approx(np.mean((whole - y[:, 0]) ** 2), rel=1e-5)
+    assert found["steps_loss"] == pytest.approx(np.mean((of_steps - y)[real] ** 2), rel=1e-5)
+
+
+def test_outputs_of_one_layer_are_numbered_from_the_second_on():
+    a, b, shared = mr.Input((3,)), mr.Input((3,)), layers.Dense(1, name="shared")
+    model = mr.Model([a, b], [shared(a), shared(b)])
+    model.compile("sgd", "mse", engine="numpy")
+    assert list(model.evaluate([X, X], [Y, Y])) == ["loss", "shared_loss", "shared_1_loss"]
+
+
+def test_the_crossentropy_that_fits_takes_scores_where_the_loss_does():
+    model = mr.Sequential([mr.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", losses.BinaryCrossentropy(from_logits=True), ["crossentropy"], engine="numpy")
+    found = model.evaluate(X, KINDS)
+    assert found["crossentropy"] == pytest.approx(found["loss"], rel=1e-6)
+
+
+def test_short_names_of_accuracy_and_crossentropy_have_the_columns_of_the_long_ones():
+    model = mr.Sequential([mr.Input((3,)), layers.Dense(2, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", ["acc", "ce"], engine="numpy")
+    assert list(model.evaluate(X, KINDS)) == ["loss", "accuracy", "crossentropy"]
+
+
+def test_a_vector_of_zeros_has_no_direction_and_does_no_harm():
+    y, p = mr.Input((2,)), mr.Input((2,))
+    loss = losses.CosineSimilarity()(y, p)
+    run = mr.function([y, p], [loss, *mr.gradients(mr.sum(loss), [p])], engine="numpy")
+    found, slope = run(np.float32([[0, 0], [3, 4]]), np.float32([[1, 2], [0, 0]]))
+    np.testing.assert_array_equal(found, [0, 0])
+    assert np.isfinite(slope).all()
+
+
+def test_answers_above_one_are_no_yes():
+    model = mr.Sequential([mr.Input((3,)), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy", engine="numpy")
+    with pytest.raises(DataError, match=r"no or yes.*holds 2"):
+        model.fit(X, KINDS * 2, verbose=0)
+
+
+# ---- callbacks from run to run
+
+
+def test_the_best_weights_come_back_also_where_the_epochs_ran_out():
+    model, kept = linear(optimizers.SGD(0.05)), []
+    keeper = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(model.get_weights()))
+    stopper = callbacks.EarlyStopping("made_up", mode="min", patience=9, restore_best_weights=True)
+    fit(model, epochs=4, callbacks=[keeper, Curve([3, 1, 2, 2]), stopper])
+    for best, last, found in zip(kept[1], kept[3], model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, best)
+        assert (found != last).any()
+
+
+def test_two_callbacks_of_one_class_remember_each_its_own():
+    def pair():
+        return [callbacks.ReduceLROnPlateau("loss", mode="min"), callbacks.ReduceLROnPlateau("val_loss", mode="min")]
+
+    before, after = pair(), pair()
+    before[0].best, before[1].best = 1.0, 2.0
+    restore(after, {"epoch": 3, "step": 0, **states(before)}, 3, 0)
+    assert [one.best for one in after] == [1.0, 2.0]
+
+
+def test_a_table_has_the_separator_that_is_asked_for(tmp_path):
+    model = linear(optimizers.SGD(0.1), metrics=["mae"])
+    fit(model, callbacks=[callbacks.CSVLogger(tmp_path / "t.csv", separator=";")])
+    assert (tmp_path / "t.csv").read_text().startswith("epoch;loss;mae\n0;")
+
+
+def test_an_epoch_under_way_is_gone_on_with_by_the_same_metrics_alone(tmp_path):
+    model = linear(optimizers.SGD(0.1))
+    fit(model)
+    model.save(tmp_path / "m.safetensors", progress={"epoch": 0, "step": 1})
+    with pytest.raises(FileError, match="training/totals"):
+        linear(optimizers.SGD(0.1), metrics=["mae"]).load_weights(tmp_path / "m.safetensors")
+
+
+# ---- what is shown
+
+
+def test_times_are_told_in_words():
+    assert [duration(n) for n in (42.4, 185, 7800)] == ["42 s", "3 min 5 s", "2 h 10 min"]
+
+
+def test_a_line_shows_four_columns_those_that_matter_most_first():
+    logs = {"mae": 0.5, "loss": 1.0, "mse": 2.0, "val_loss": 3.0, "rmse": 4.0}
+    assert shown(logs) == "loss 1.0000  val loss 3.0000  mae 0.5000  mse 2.0000"
+
+
+def test_the_parameters_of_a_layer_that_is_used_twice_are_shown_once():
+    a, b, shared = mr.Input((3,)), mr.Input((3,)), layers.Dense(2, name="shared")
+    model = mr.Model([a, b], layers.Add(name="sum")([shared(a), shared(b)]))
+    assert [row.parameters for row in rows(model) if row.name == "shared"] == [8, 0]

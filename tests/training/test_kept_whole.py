@@ -277,3 +277,13 @@ def test_data_in_other_forms_is_taken_or_explained(tmp_path):
         mr.Sequential([Input((3,)), Input((3,)), Dense(2)])
     with pytest.raises(MillraceError, match=r"Did you mean 'return_sequences'"):
         LSTM(3, return_sequence=True)
+
+
+def test_copies_that_fill_a_batch_up_count_in_no_statistic_of_single_steps_either():
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((7, 4, 2)).astype(np.float32), np.zeros((7, 4, 2), np.float32)
+    layer = BatchNormalization(momentum=0.0)
+    model = mr.Sequential([Input((4, 2)), TimeDistributed(layer)])
+    model.compile(mr.optimizers.SGD(0.0), "mse")
+    model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), x[4:].mean(axis=(0, 1)), rtol=1e-4, atol=1e-6)

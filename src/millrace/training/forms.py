@@ -8,7 +8,8 @@ from typing import Any
 
 from millrace import functional as mr
 from millrace.ir.core import Node, Value
-from millrace.ir.dims import same
+from millrace.ir.dims import Size, same
+from millrace.ir.errors import DimensionError
 from millrace.ir.graph import Graph, again, rebuilt
 from millrace.ir.state import Read, Variable
 from millrace.layers.base import Layer
@@ -55,13 +56,25 @@ class Form:
         """With the batch's example weights [batch] in place, and frozen statistics used instead of renewed."""
 
         def make(node: Node, given: tuple[Value, ...]) -> Any:
-            if isinstance(node.op, ExampleWeights) and same(node.outputs[0].shape[0], weights.shape[0]):
-                return weights
+            if isinstance(node.op, ExampleWeights):
+                return for_each(weights, node.outputs[0].shape[0])
             if any(variable_of(value) in self.frozen for value in node.inputs):
                 return in_use(node, given)
             return again(node, node.op, given)
 
         return self.rebuilt(make, {v: value for v, value in self.updates.items() if v not in self.frozen})
+
+
+def for_each(weights: Value, count: Size) -> Value:
+    """A batch's weights for `count` rows: as they are, or each for all steps of its example (TimeDistributed)."""
+    batch = weights.shape[0]
+    try:
+        steps = 1 if same(batch, count) else count // batch
+    except DimensionError:  # rows that are not made of the batch's examples count alike
+        return mr.ones((count,))
+    if steps == 1:
+        return weights
+    return mr.reshape(mr.broadcast_to(mr.expand_dims(weights, 1), (batch, steps)), (count,))
 
 
 def in_use(node: Node, given: tuple[Value, ...]) -> Any:

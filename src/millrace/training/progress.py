@@ -33,7 +33,7 @@ class Progress(Callback):
         if self.bar is None:
             return
         done = epoch + step / self.plan["steps"]
-        ran = done - self.plan["initial_epoch"]
+        ran = done - self.plan["initial_epoch"] - self.plan.get("initial_step", 0) / self.plan["steps"]
         left = (time.perf_counter() - self.started) / ran * (self.plan["epochs"] - done)
         text = f"{shown(logs)}  {self.rate(ran):,.0f} {self.unit}/s  {duration(left)} left"
         self.bar.update(self.task, completed=step, description=f"{epoch + 1}/{self.plan['epochs']}", text=text)
