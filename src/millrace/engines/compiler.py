@@ -35,10 +35,6 @@ from millrace.ir.types import HALVES
 
 SPLIT_GROUPS = 8  # up to so many groups of a convolution run as one convolution each
 
-# Primitives that add up or multiply many numbers: those of 16 bits are converted to float32 first, as
-# composites' are. (Matrix products say so themselves; convolutions elsewhere than on CPUs accumulate so.)
-ACCUMULATING = {"Sum", "Product", "IntegerPower", "CumulativeSum", "WindowSum", "ScatterAdd", "MaxPoolGradient"}
-
 
 def cache_directory() -> Path:
     """Where compiled programs are kept: apart for each kind of processor, whose instructions they use."""
@@ -122,10 +118,13 @@ class Low:
         return [results[value] for value in graph.outputs]
 
     def computes_wide(self, node: Node) -> bool:
-        """Whether the operands of 16 bits are converted to float32 for the whole operation."""
+        """Whether the operands of 16 bits are converted to float32 for the whole operation.
+
+        Matrix products say so themselves; convolutions elsewhere than on CPUs accumulate in float32 as they are.
+        """
         if not any(value.dtype in HALVES for value in node.inputs):
             return False
-        accumulates = node.op.name in ACCUMULATING or (self.platform == "cpu" and node.op.name in CONVOLUTIONS)
+        accumulates = node.op.accumulates or (self.platform == "cpu" and node.op.name in CONVOLUTIONS)
         return accumulates or isinstance(node.op, Composite)
 
     def roomy(self, node: Node, arrays: Sequence[Any]) -> Sequence[Any]:

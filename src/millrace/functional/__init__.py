@@ -105,6 +105,7 @@ from millrace.functional.convert import (
 from millrace.functional.differentiation import gradients, vjp
 from millrace.functional.loops import scan
 from millrace.functional.networks import (
+    attention_weights,
     batch_normalization,
     dot_product_attention,
     example_weights,

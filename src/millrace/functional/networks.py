@@ -91,11 +91,15 @@ def dot_product_attention(
     sources]. scale: 1 / sqrt(D) unless given. A target that may look nowhere gets zeros.
     Source: Vaswani et al. 2017, section 3.2.1.
     """
-    query, key, value = as_value(query), as_value(key), as_value(value)
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = multiply(matmul(query, swapaxes(key, -1, -2)), factor)
-    weights = masked_softmax(scores, mask)
+    weights = attention_weights(query, key, mask, scale)
     return matmul(weights, value), weights
+
+
+def attention_weights(query: Like, key: Like, mask: Like | None = None, scale: float | None = None) -> Value:
+    """softmax(query key^T * scale): how much each target looks at each source; shapes as dot_product_attention."""
+    query, key = as_value(query), as_value(key)
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    return masked_softmax(multiply(matmul(query, swapaxes(key, -1, -2)), factor), mask)
 
 
 def masked_softmax(scores: Like, mask: Like | None = None) -> Value:

@@ -224,6 +224,8 @@ class Op:
     facets: ClassVar[tuple[str, ...]] = ()
     gradient: ClassVar[Any]
     pure: ClassVar[bool] = True  # may be merged, folded and dropped by rewrites
+    pointwise: ClassVar[bool] = False  # each element of the output comes from those at its own place alone
+    accumulates: ClassVar[bool] = False  # adds up or multiplies many numbers: 16 bits are too few for it
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -11,6 +11,7 @@ from millrace.ir.dims import Dim, same, shape_text
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
 from millrace.layers.base import Layer, whole
+from millrace.layers.calls import common_mask
 from millrace.layers.initializers import current_seed
 from millrace.layers.noise import dropped
 
@@ -20,15 +21,6 @@ def causal(targets: Any, sources: Any) -> Value:
     rows = mr.iota((targets, sources), 0)
     columns = mr.iota((targets, sources), 1)
     return mr.less_equal(columns, rows)
-
-
-def both(*masks: Value | None) -> Value | None:
-    """True where all masks are, those that are None left out."""
-    known = [mask for mask in masks if mask is not None]
-    total = known[0] if known else None
-    for mask in known[1:]:
-        total = mr.logical_and(total, mask)
-    return total
 
 
 class _Attends(Layer):
@@ -84,7 +76,7 @@ class _Scored(_Attends):
         sources = None if len(masks) < 2 or masks[1] is None else mr.expand_dims(masks[1], 1)
         scores = self.scores(query, key)
         later = mr.expand_dims(causal(scores.shape[1], scores.shape[2]), 0) if use_causal_mask else None
-        allowed = both(sources, later)
+        allowed = common_mask([sources, later])
         if allowed is not None:
             allowed = mr.broadcast_to(allowed, scores.shape)
         weights = self.thinned(mr.masked_softmax(scores, allowed))
@@ -213,8 +205,7 @@ class MultiHeadAttention(_Attends):
             self._heads(value, self.value_pair),
         )
         allowed = self._allowed(query, value, mask, attention_mask, use_causal_mask)
-        scores = mr.matmul(q, mr.swapaxes(k, -1, -2)) * (1 / self.key_dim**0.5)
-        weights = mr.masked_softmax(scores, None if allowed is None else mr.expand_dims(allowed, 1))
+        weights = mr.attention_weights(q, k, None if allowed is None else mr.expand_dims(allowed, 1))
         mixed = mr.transpose(mr.matmul(self.thinned(weights), v), (0, 2, 1, 3))
         kernel, bias = self.output_pair
         heads, width, out = kernel.shape
@@ -243,8 +234,6 @@ class MultiHeadAttention(_Attends):
                 )
             given = mr.cast(attention_mask, "bool")
             given = mr.broadcast_to(mr.expand_dims(given, 0) if given.ndim == 2 else given, shape)
-        return both(
-            None if sources is None else mr.broadcast_to(mr.expand_dims(sources, 1), shape),
-            mr.broadcast_to(causal(*shape[1:]), shape) if use_causal_mask else None,
-            given,
-        )
+        real = None if sources is None else mr.broadcast_to(mr.expand_dims(sources, 1), shape)
+        earlier = mr.broadcast_to(causal(*shape[1:]), shape) if use_causal_mask else None
+        return common_mask([real, earlier, given])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from millrace import functional as mr
 from millrace.ir.core import Value
+from millrace.ops.compare import Cast
+from millrace.ops.shape import Reshape, Slice, Transpose
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,7 @@ def mask_of(value: Value) -> Value | None:
     """
     if value in _masks:
         return _masks[value]
-    apart = type(value.op).__module__.rpartition(".")[2] in ELEMENTWISE or value.op.name in STEPWISE
-    if call_of(value) is not None or not apart or value.ndim < 2:
+    if call_of(value) is not None or not value.op.pointwise or value.ndim < 2:
         return None
     for x in value.node.inputs:
         mask = mask_of(x) if x.shape[:2] == value.shape[:2] else None
@@ -71,8 +74,10 @@ def mask_of(value: Value) -> Value | None:
     return None
 
 
-ELEMENTWISE = ("elementwise", "arithmetic")  # files of operations that treat each element apart
-STEPWISE = ("Cast", "Select", "Broadcast", "Dropout", "TrainingOnly", "Maximum", "Minimum")
+def common_mask(masks: Sequence[Value | None]) -> Value | None:
+    """True where all masks are, those that are None left out; None where there is none."""
+    known = [mask for mask in masks if mask is not None]
+    return functools.reduce(mr.logical_and, known) if known else None
 
 
 def set_mask(value: Value, mask: Value | None) -> None:
@@ -88,7 +93,7 @@ def limit_of(value: Value) -> tuple[int, str] | None:
 
 def limit_numbers(value: Value, limit: int, layer: str) -> None:
     """Say that a layer looks the numbers of a value up in a table of `limit` rows."""
-    while value.op.name in ("Reshape", "Cast", "Transpose", "Slice"):  # the same numbers, arranged anew
+    while isinstance(value.op, (Cast, Reshape, Slice, Transpose)):  # the same numbers, arranged anew
         value = value.node.inputs[0]
     known = _limits.get(value)
     if known is None or limit < known[0]:

@@ -12,7 +12,7 @@ from millrace.ir.dims import same
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.layers.activations import activation as activation_named
 from millrace.layers.base import Layer
-from millrace.layers.calls import call_of, mask_of, set_mask
+from millrace.layers.calls import call_of, common_mask, mask_of, set_mask
 
 
 class _Merge(Layer):
@@ -41,12 +41,6 @@ class _Merge(Layer):
 def _named(x: Value) -> str:
     call = call_of(x)
     return f"{x.type} from {call.layer.name!r}" if call is not None else str(x.type)
-
-
-def common_mask(masks: Sequence[Value | None]) -> Value | None:
-    """Steps that are real in every value that has a mask."""
-    known = [mask for mask in masks if mask is not None]
-    return functools.reduce(mr.logical_and, known) if known else None
 
 
 class Add(_Merge):

@@ -301,6 +301,8 @@ class IsFinite(Elementwise):
 class Select(Primitive):
     """x where the condition holds, else y.  Source: NumPy where."""
 
+    pointwise = True
+
     def infer(self, condition: TensorType, x: TensorType, y: TensorType) -> TensorType:
         if condition.dtype != "bool":
             raise DTypeError(f"select takes a boolean condition, got {condition}. Compare first, as in x > 0.")
@@ -348,6 +350,8 @@ class Cast(Primitive):
 
     Source: NumPy astype; limits as StableHLO convert on XLA.
     """
+
+    pointwise = True
 
     dtype: str
 

@@ -22,6 +22,8 @@ class Elementwise(Primitive, abstract=True):
     law: ClassVar[str]
     operands: ClassVar[tuple[str, ...]]
 
+    pointwise = True
+
     def formula(self, *types: TensorType) -> Formula:
         index = indices("i", types[0].ndim)
         law = self.law_text().format(**{name: at(name, index) for name in self.operands})
@@ -337,6 +339,8 @@ class Round(Stepwise):
 @dataclass(frozen=True)
 class IntegerPower(Unary):
     """x to a whole power: out = x^exponent.  Source: NumPy power."""
+
+    accumulates = True
 
     exponent: int
     law = "{{x}} ** {exponent}"

@@ -85,6 +85,8 @@ class ScatterAdd(Primitive):
     Positions outside are moved to the nearest end, as Take reads them.  Source: NumPy add.at.
     """
 
+    accumulates = True
+
     axis: int
 
     def infer(self, x: TensorType, positions: TensorType, updates: TensorType) -> TensorType:

@@ -189,6 +189,8 @@ class MaxPoolGradient(_Pool):
     Source: PyTorch max_pool2d backward.
     """
 
+    accumulates = True
+
     window: tuple[int, ...]
     strides: tuple[int, ...]
     padding: Pads
@@ -301,6 +303,8 @@ class WindowSum(Primitive):
 
     Source: StableHLO reduce_window with addition.
     """
+
+    accumulates = True
 
     window: tuple[int, ...]
     strides: tuple[int, ...]

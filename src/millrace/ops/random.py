@@ -125,6 +125,8 @@ class Dropout(Composite):
     Source: Krizhevsky et al. 2012, section 4.2; Srivastava et al. 2014.
     """
 
+    pointwise = True
+
     rate: float
     stream: str
 
@@ -185,6 +187,8 @@ class TrainingOnly(Primitive):
     x and y of one type -> like y. Its gradient goes to y alone.
     Source: Bishop 1995, Training with Noise is Equivalent to Tikhonov Regularization.
     """
+
+    pointwise = True
 
     def infer(self, x: TensorType, y: TensorType) -> TensorType:
         require_same(self, x, y)

@@ -72,6 +72,8 @@ class Reduction(Primitive, abstract=True):
 class Sum(Reduction):
     """The sum over axes.  Source: NumPy sum."""
 
+    accumulates = True
+
     axes: tuple[int, ...]
     fold = "sum"
 
@@ -97,6 +99,8 @@ class Sum(Reduction):
 @dataclass(frozen=True)
 class Product(Reduction):
     """The product over axes.  Source: NumPy prod."""
+
+    accumulates = True
 
     axes: tuple[int, ...]
     fold = "product"
@@ -291,6 +295,8 @@ class ArgMin(ArgExtreme):
 @dataclass(frozen=True)
 class CumulativeSum(Primitive):
     """The running sum along an axis; from the end where `reverse`.  Source: NumPy cumsum."""
+
+    accumulates = True
 
     axis: int
     reverse: bool = False

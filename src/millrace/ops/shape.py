@@ -124,6 +124,8 @@ class Broadcast(Primitive):
     Source: StableHLO broadcast_in_dim.
     """
 
+    pointwise = True
+
     shape: tuple[Dimension, ...]
     axes: tuple[int, ...]
 
