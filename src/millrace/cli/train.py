@@ -12,9 +12,9 @@ from millrace.data.datasets import Dataset
 from millrace.engines.function import engine_named
 from millrace.explain.report import write_report
 from millrace.ir.errors import ArgumentError, FileError, MillraceError
+from millrace.layers.arguments import number
 from millrace.layers.base import set_seed
 from millrace.models import Demonstration, Recipe, recipe
-from millrace.training.bounds import number
 from millrace.training.callbacks import Progress, duration
 from millrace.training.loop import Interrupted
 from millrace.training.model import Model

@@ -10,10 +10,9 @@ from millrace.ir.core import Value
 from millrace.ir.dims import Dim, same, shape_text
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
-from millrace.layers.base import Layer, whole
+from millrace.layers.arguments import whole
 from millrace.layers.calls import common_mask
-from millrace.layers.initializers import current_seed
-from millrace.layers.noise import dropped
+from millrace.layers.randomness import Randomized, dropped
 
 
 def causal(targets: Any, sources: Any) -> Value:
@@ -23,23 +22,16 @@ def causal(targets: Any, sources: Any) -> Value:
     return mr.less_equal(columns, rows)
 
 
-class _Attends(Layer):
+class _Attends(Randomized):
     """What attention layers share: masks of targets and sources, and dropout of the weights."""
 
     dropout: float = 0.0
-    seed: int | None = None
-
-    def add_random(self) -> None:
-        if self.dropout:
-            state: Any = mr.random_state(current_seed() if self.seed is None else self.seed)
-            self.random = self.add_weight("random", (2,), state, trainable=False)
 
     def thinned(self, weights: Value) -> Value:
         """The attention weights after dropout."""
         if not self.dropout:
             return weights
-        self.add_update(self.random, mr.next_state(self.random))
-        return mr.dropout(weights, self.dropout, self.random, f"{self.name}/{len(self.calls)}")
+        return mr.dropout(weights, self.dropout, *self.draw())
 
     def compute_mask(self, inputs: Sequence[Value], masks: Sequence[Value | None]) -> Any:
         return masks[0]
@@ -65,7 +57,8 @@ class _Scored(_Attends):
                 f"{type(self).__name__} compares queries with {what}, so both must have one width D, got {query} and "
                 f"{value if key is None else key}. A Dense brings one to the width of the other."
             )
-        self.add_random()
+        if self.dropout:
+            self.add_random()
 
     def call(
         self, query: Value, value: Value, key: Value | None = None, mask: Any = None, use_causal_mask: bool = False,
@@ -176,7 +169,8 @@ class MultiHeadAttention(_Attends):
         self.key_pair = self._pair("key", (key.shape[-1], heads, self.key_dim), (heads, self.key_dim))
         self.value_pair = self._pair("value", (value.shape[-1], heads, self.value_dim), (heads, self.value_dim))
         self.output_pair = self._pair("attention_output", (heads, self.value_dim, out), (out,))
-        self.add_random()
+        if self.dropout:
+            self.add_random()
 
     def _pair(self, name: str, shape: tuple[int, ...], bias: tuple[int, ...]) -> tuple[Any, Any]:
         kernel = self.add_weight(f"{name}_kernel", shape, self.kernel_initializer, regularizer=self.kernel_regularizer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import warnings
 from collections import Counter
@@ -16,13 +15,14 @@ from millrace import functional as mr
 from millrace.ir.core import Expression, Value, current_layer, layer_scope, snake
 from millrace.ir.dims import product, shape_text
 from millrace.ir.errors import ArgumentError, MillraceError, ShapeError, one_of
-from millrace.ir.location import here
 from millrace.ir.state import Variable
 from millrace.ir.types import TensorType
 from millrace.layers import initializers, regularizers
 from millrace.layers.activations import activation_name
-from millrace.layers.calls import Call, Given, call_of, mask_of, record, set_mask
+from millrace.layers.arguments import flag
+from millrace.layers.calls import Call, Given, mask_of, record, set_mask
 from millrace.layers.initializers import first_values
+from millrace.layers.messages import accepted, naming_the_layer, told, wanted
 from millrace.layers.policy import POLICIES, checked_policy, current_policy
 from millrace.layers.saved import restored, saved_form
 from millrace.ops.shape import Reshape
@@ -74,7 +74,7 @@ class Layer:
         elif not cls.__name__.startswith("_"):
             LAYERS[cls.__name__] = cls
         if "__init__" in vars(cls):
-            cls.__init__ = _naming_the_layer(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = naming_the_layer(cls.__init__)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
         layer = super().__new__(cls)
@@ -87,12 +87,12 @@ class Layer:
         given = dict(list(bound.arguments.items())[1:])
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
-                common = given.pop(parameter.name, {})
-                for name in common if cls.__module__.startswith("millrace.") else ():
-                    if name not in accepted(cls):
-                        raise one_of(f"argument of {cls.__name__}", name, accepted(cls))
-                given |= common
-        if cls.__module__.startswith("millrace."):
+                given |= given.pop(parameter.name, {})
+        if cls.__module__.startswith("millrace."):  # a layer of the user's own means by its arguments what it likes
+            known = accepted(cls)
+            for name in given:
+                if name not in known:
+                    raise one_of(f"argument of {cls.__name__}", name, known)
             for name, parameter in signature.parameters.items():
                 if isinstance(parameter.default, bool):
                     flag(given.get(name, False), f"{cls.__name__}: {name}")
@@ -188,7 +188,7 @@ class Layer:
                     inspect.signature(self.build).bind(*used[:positional])
             except TypeError:
                 raise ArgumentError(
-                    f"layer {self.name!r} ({type(self).__name__}) takes {_wanted(takes)}, but was given "
+                    f"layer {self.name!r} ({type(self).__name__}) takes {wanted(takes)}, but was given "
                     f"{positional} value{'' if positional == 1 else 's'}"
                     + (f" and {', '.join(given)} by name." if given else ".")
                 ) from None
@@ -208,7 +208,7 @@ class Layer:
             except MillraceError as error:
                 if error.place.startswith(f"in layer {path!r} at"):  # an operation of this very layer: say more
                     error.placed = False
-                raise error.at(_told(self, path, values[:positional], error)) from None
+                raise error.at(told(self, path, values[:positional], error)) from None
         call = Call(self, values, outputs, positional, named)
         self.calls.append(call)
         record(call)
@@ -262,9 +262,7 @@ class Layer:
         """An input in the dtype that the layer's policy computes in."""
         if self.policy is None or not x.type.is_float:
             return x
-        made = mr.cast(x, POLICIES[self.policy])
-        set_mask(made, mask_of(x))
-        return made
+        return mr.cast(x, POLICIES[self.policy])
 
     def add_weight(
         self,
@@ -431,72 +429,7 @@ class Layer:
         return f"{type(self).__name__}({shown})  # {self.name}"
 
 
-def _naming_the_layer(init: Any) -> Any:
-    """A constructor whose complaints say which layer they are about."""
-
-    @functools.wraps(init)
-    def naming(self: Layer, *args: Any, **kwargs: Any) -> None:
-        try:
-            init(self, *args, **kwargs)
-        except MillraceError as error:
-            kind = type(self).__name__
-            placed = getattr(error, "placed", False)  # a layer inside has been named already
-            if not placed and not str(error.args[0]).startswith((kind, "layer ")):
-                name = self.arguments.get("name")
-                error.args = (f"layer {name!r} ({kind}): {error.args[0]}" if name else f"{kind}: {error.args[0]}",)
-            raise
-
-    return naming
-
-
-Layer.__init__ = _naming_the_layer(Layer.__init__)  # type: ignore[method-assign]
-
-
-def _wanted(takes: Mapping[str, inspect.Parameter]) -> str:
-    """What a call takes, in words: 2 values (query, value); by name: key, mask."""
-    values = [p.name for p in takes.values() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-    named = [p.name for p in takes.values() if p.default is not p.empty]
-    several = any(p.kind is p.VAR_POSITIONAL for p in takes.values())
-    text = "any number of values" if several else f"{len(values)} value{'' if len(values) == 1 else 's'}"
-    text += f" ({', '.join(values)})" if values else ""
-    return text + (f"; by name: {', '.join(named)}" if named else "")
-
-
-def _told(layer: Layer, path: str, values: Sequence[Value], error: MillraceError) -> str:
-    """Where a layer could not be applied: which one, given what by which, and the model up to there."""
-    given = ", ".join(str(value.type) for value in values)
-    where = f"in layer {path!r} ({type(layer).__name__}), given {given}, {here() or ''}".rstrip(", ")
-    before = [call for call in map(call_of, values) if call is not None]
-    if not before or not isinstance(error, ShapeError):
-        return where
-    givers = " and ".join(f"{x.layer.name!r} ({type(x.layer).__name__}) gives {x.outputs[0].type}" for x in before)
-    lines = [f"{path}  {type(layer).__name__}  x  cannot take it"]
-    value: Value | None = values[0]
-    while value is not None and len(lines) < 12:
-        call = call_of(value)
-        if call is None:
-            lines.append(f"{getattr(value.op, 'label', value.op.name)}  {value.type}")
-            break
-        lines.append(f"{call.layer.name}  {type(call.layer).__name__}  {value.type}")
-        value = call.inputs[0] if call.inputs else None
-    else:
-        lines.append("...")
-    drawn = "\n      |\n    ".join(reversed(lines))
-    return f"{where}\n  {givers}:\n    {drawn}"
-
-
-def accepted(cls: type) -> list[str]:
-    """Every argument that a layer's constructor takes, those of its bases among them."""
-    found: dict[str, None] = {}
-    for base in cls.__mro__:
-        if "__init__" not in vars(base) or base is object:
-            continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
-        kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-        found |= dict.fromkeys(p.name for p in parameters if p.kind not in kinds)
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return list(found)
+Layer.__init__ = naming_the_layer(Layer.__init__)  # type: ignore[method-assign]
 
 
 def _layers_in(held: Any) -> Iterator[Layer]:
@@ -508,25 +441,3 @@ def _layers_in(held: Any) -> Iterator[Layer]:
             yield from _layers_in(value)
         elif isinstance(value, dict):
             yield from _layers_in(value.values())
-
-
-def flag(value: Any, name: str) -> bool:
-    """True or False.  Raises ArgumentError that names the argument."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ArgumentError(f"{name} must be True or False, got {value!r}.")
-    return bool(value)
-
-
-def whole(value: Any, name: str, least: int = 1) -> int:
-    """A whole number that is large enough.  Raises ArgumentError that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-    return int(value)
-
-
-def whole_each(value: Any, rank: int, name: str, least: int = 1) -> tuple[int, ...]:
-    """One whole number for all axes, or one for each."""
-    values = tuple(value) if isinstance(value, (list, tuple)) else (value,) * rank
-    if len(values) != rank:
-        raise ArgumentError(f"{name} must be one whole number or {rank} of them, got {value!r}.")
-    return tuple(whole(v, name, least) for v in values)

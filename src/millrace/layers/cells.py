@@ -17,7 +17,8 @@ from millrace.ir.dims import Dim
 from millrace.ir.errors import ShapeError
 from millrace.ir.types import TensorType
 from millrace.layers.activations import activation
-from millrace.layers.base import Layer, whole
+from millrace.layers.arguments import whole
+from millrace.layers.base import Layer
 from millrace.layers.initializers import initializer
 
 _activation = activation

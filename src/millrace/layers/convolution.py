@@ -9,7 +9,7 @@ from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
 from millrace.layers.activations import activation
-from millrace.layers.base import whole, whole_each
+from millrace.layers.arguments import whole, whole_each
 from millrace.layers.windows import AXES, Windowed, checked_padding
 
 _activation = activation

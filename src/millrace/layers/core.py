@@ -11,7 +11,8 @@ from millrace.ir.dims import Dim, product, same
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
 from millrace.layers.activations import activation
-from millrace.layers.base import Layer, whole, whole_each
+from millrace.layers.arguments import whole, whole_each
+from millrace.layers.base import Layer
 
 _activation = activation
 

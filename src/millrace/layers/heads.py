@@ -10,13 +10,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from millrace import functional as mr
 from millrace.ir.core import Value
-from millrace.ir.errors import ArgumentError
+from millrace.layers.arguments import axis_number, number
 from millrace.layers.base import Layer
 
 
@@ -35,7 +34,7 @@ class Softmax(Layer):
 
     def __init__(self, axis: int = -1, temperature: float = 1.0, **common: Any):
         super().__init__(**common)
-        self.axis, self.temperature = _axis(axis), _temperature(temperature)
+        self.axis, self.temperature = axis_number(axis), number(temperature, "temperature", 0, open_low=True)
 
     def call(self, x: Value, mask: Value | None = None) -> Value:
         scores = _tempered(x, self.temperature)
@@ -60,7 +59,7 @@ class LogSoftmax(Layer):
 
     def __init__(self, axis: int = -1, temperature: float = 1.0, **common: Any):
         super().__init__(**common)
-        self.axis, self.temperature = _axis(axis), _temperature(temperature)
+        self.axis, self.temperature = axis_number(axis), number(temperature, "temperature", 0, open_low=True)
 
     def call(self, x: Value) -> Value:
         return mr.log_softmax(_tempered(x, self.temperature), self.axis)
@@ -77,19 +76,6 @@ class Sigmoid(Layer):
 
     def call(self, x: Value) -> Value:
         return mr.sigmoid(x)
-
-
-def _axis(axis: Any) -> int:
-    if isinstance(axis, bool) or not isinstance(axis, int):
-        raise ArgumentError(f"axis must be a whole number, got {axis!r}.")
-    return axis
-
-
-def _temperature(value: Any) -> float:
-    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    if not fine:
-        raise ArgumentError(f"temperature must be a number above 0, got {value!r}: 1 leaves the scores as they are.")
-    return float(value)
 
 
 def _tempered(x: Value, temperature: float) -> Value:

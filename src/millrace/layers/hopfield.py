@@ -13,7 +13,8 @@ from millrace.ir.dims import Dim, shape_text
 from millrace.ir.errors import ArgumentError, DataError, ShapeError, one_of
 from millrace.ir.state import Variable
 from millrace.ir.types import TensorType
-from millrace.layers.base import Layer, whole
+from millrace.layers.arguments import whole
+from millrace.layers.base import Layer
 from millrace.ops.random import threefry2x32
 
 RULES = ("hebb", "pseudo_inverse")

@@ -13,7 +13,8 @@ from millrace.ir.core import Value
 from millrace.ir.dims import Dim
 from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.types import TensorType
-from millrace.layers.base import Layer, whole
+from millrace.layers.arguments import whole
+from millrace.layers.base import Layer
 from millrace.layers.calls import limit_numbers
 from millrace.layers.initializers import RandomNormal
 

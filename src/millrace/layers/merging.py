@@ -11,6 +11,7 @@ from millrace.ir.core import Value
 from millrace.ir.dims import same
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.layers.activations import activation as activation_named
+from millrace.layers.arguments import axis_number
 from millrace.layers.base import Layer
 from millrace.layers.calls import call_of, common_mask, mask_of, set_mask
 
@@ -91,9 +92,7 @@ class Concatenate(Layer):
 
     def __init__(self, axis: int = -1, **common: Any):
         super().__init__(**common)
-        if isinstance(axis, bool) or not isinstance(axis, int):
-            raise ArgumentError(f"axis must be a whole number, got {axis!r}.")
-        self.axis = axis
+        self.axis = axis_number(axis)
 
     def call(self, *inputs: Value) -> Value:
         if len(inputs) < 2:

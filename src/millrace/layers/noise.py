@@ -9,37 +9,20 @@ from millrace.ir.core import Value
 from millrace.ir.dims import Dim
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
-from millrace.layers.base import Layer, whole
-from millrace.layers.initializers import current_seed
+from millrace.layers.arguments import number, whole
+from millrace.layers.base import Layer
+from millrace.layers.randomness import Randomized, dropped
 from millrace.layers.regularizers import L1L2
 from millrace.layers.windows import AXES
 
 
-class _Random(Layer):
-    """What needs random numbers: a state of its own, uint32[2], so that a resumed run draws the same ones."""
+class _Random(Randomized):
+    """Noise, the same for every kind of input."""
 
     supports_masking = True
-    seed: int | None = None
 
     def build(self, x: TensorType) -> None:
-        state: Any = mr.random_state(current_seed() if self.seed is None else self.seed)
-        self.random = self.add_weight("random", (2,), state, trainable=False)
-
-    def draw(self) -> tuple[Value, str]:
-        """The state for one use of the layer, which training advances, and the stream's name."""
-        self.add_update(self.random, mr.next_state(self.random))
-        return mr.as_value(self.random), f"{self.name}/{len(self.calls)}"
-
-
-def dropped(rate: Any, keep_prob: Any = None, name: str = "rate") -> float:
-    """The share that is set to 0.  Raises ArgumentError unless it is from 0 to below 1."""
-    if keep_prob is not None:
-        if isinstance(keep_prob, bool) or not isinstance(keep_prob, (int, float)) or not 0 < keep_prob <= 1:
-            raise ArgumentError(f"keep_prob must be above 0 and at most 1, got {keep_prob!r}.")
-        rate = 1 - keep_prob
-    if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not 0 <= rate < 1:
-        raise ArgumentError(f"{name} must be at least 0 and below 1, got {rate!r}.")
-    return float(rate)
+        self.add_random()
 
 
 class Dropout(_Random):
@@ -135,9 +118,7 @@ class GaussianNoise(_Random):
 
     def __init__(self, stddev: float, seed: int | None = None, **common: Any):
         super().__init__(**common)
-        if isinstance(stddev, bool) or not isinstance(stddev, (int, float)) or not 0 <= stddev < float("inf"):
-            raise ArgumentError(f"stddev must be a number of at least 0, got {stddev!r}.")
-        self.stddev, self.seed = float(stddev), seed
+        self.stddev, self.seed = number(stddev, "stddev", 0), seed
 
     def call(self, x: Value) -> Value:
         state, stream = self.draw()

@@ -10,21 +10,8 @@ from millrace.ir.core import Value
 from millrace.ir.dims import Dim
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
-from millrace.layers.base import Layer, whole
-
-
-def positive(value: Any, name: str) -> float:
-    """A number above 0.  Raises ArgumentError that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ArgumentError(f"{name} must be a number above 0, got {value!r}.")
-    return float(value)
-
-
-def share(value: Any, name: str) -> float:
-    """A number from 0 to 1.  Raises ArgumentError that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ArgumentError(f"{name} must be a number from 0 to 1, got {value!r}.")
-    return float(value)
+from millrace.layers.arguments import axis_number, number, whole
+from millrace.layers.base import Layer
 
 
 def whole_axes(axis: Any) -> tuple[int, ...]:
@@ -54,7 +41,9 @@ class LocalResponseNormalization(Layer):
     ):  # fmt: skip
         super().__init__(**common)
         self.n, self.groups = whole(n, "n"), whole(groups, "groups")
-        self.k, self.alpha, self.beta = positive(k, "k"), positive(alpha, "alpha"), positive(beta, "beta")
+        self.k, self.alpha, self.beta = (
+            number(value, name, 0, open_low=True) for value, name in ((k, "k"), (alpha, "alpha"), (beta, "beta"))
+        )
         self.alpha_divided_by_n = bool(alpha_divided_by_n)
 
     def call(self, x: Value) -> Value:
@@ -75,7 +64,7 @@ class _Scaled(Layer):
         self, epsilon: float, center: bool, scale: bool, beta_initializer: Any, gamma_initializer: Any,
         beta_regularizer: Any, gamma_regularizer: Any,
     ) -> None:  # fmt: skip
-        self.epsilon = positive(epsilon, "epsilon")
+        self.epsilon = number(epsilon, "epsilon", 0, open_low=True)
         self.center, self.scale = bool(center), bool(scale)
         self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
         self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
@@ -122,9 +111,7 @@ class BatchNormalization(_Scaled):
         **common: Any,
     ):  # fmt: skip
         super().__init__(**common)
-        if isinstance(axis, bool) or not isinstance(axis, int):
-            raise ArgumentError(f"axis must be a whole number, got {axis!r}.")
-        self.axis, self.momentum = axis, share(momentum, "momentum")
+        self.axis, self.momentum = axis_number(axis), number(momentum, "momentum", 0, 1)
         self._set(epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer)
         self.moving_mean_initializer = moving_mean_initializer
         self.moving_variance_initializer = moving_variance_initializer

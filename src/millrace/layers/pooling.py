@@ -10,8 +10,9 @@ from millrace.functional.networks import LOWEST
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError, one_of
 from millrace.ir.types import TensorType
-from millrace.layers.base import Layer, whole_each
-from millrace.layers.windows import AXES, Windowed, checked_padding
+from millrace.layers.arguments import whole_each
+from millrace.layers.base import Layer
+from millrace.layers.windows import Windowed, checked_padding
 
 
 class _Pooling(Windowed):
@@ -121,7 +122,7 @@ class _Global(Windowed):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        return tuple(range(1, 1 + len(AXES[self.rank])))
+        return tuple(range(1, self.rank + 1))
 
 
 class _GlobalAverage(_Global):

@@ -13,15 +13,15 @@ from millrace.ir.dims import Dim, same
 from millrace.ir.errors import ArgumentError, DTypeError, MillraceError, ShapeError
 from millrace.ir.location import here
 from millrace.ir.types import TensorType
-from millrace.layers.base import Layer, flag
+from millrace.layers.arguments import flag
+from millrace.layers.base import Layer
 from millrace.layers.cells import Cell, GRUCell, LSTMCell, SimpleRNNCell
-from millrace.layers.initializers import current_seed
-from millrace.layers.noise import dropped
+from millrace.layers.randomness import Randomized, dropped
 
 MEND = " A recurrent layer before it needs return_sequences=True; whole numbers need an Embedding first."
 
 
-class RNN(Layer):
+class RNN(Randomized):
     """A cell, or several one above the other, run over a sequence: [batch, steps, D] to [batch, units].
 
     return_sequences: the output of every step, [batch, steps, units]. return_state: the last states too.
@@ -80,8 +80,7 @@ class RNN(Layer):
                 for n, size in enumerate(self.state_sizes)
             ]
         if self.dropout or self.recurrent_dropout:
-            state: Any = mr.random_state(current_seed() if self.seed is None else self.seed)
-            self.random = self.add_weight("random", (2,), state, trainable=False)
+            self.add_random()
         width = x.with_shape(x.shape[0], x.shape[2])
         for n, cell in enumerate(self.cells):
             with layer_scope(self._cell_name(n)):
@@ -95,8 +94,6 @@ class RNN(Layer):
                         ) from None
                     cell.built = True
             width = width.with_shape(x.shape[0], self._output_size(cell))
-
-    seed: int | None = None
 
     def _cell_name(self, n: int) -> str:
         return "cell" if len(self.cells) == 1 else f"cell_{n}"
@@ -219,9 +216,8 @@ class RNN(Layer):
         return x * self._mask(what, rate, shape, x.dtype)
 
     def _mask(self, what: str, rate: float, shape: tuple[Any, ...], dtype: str) -> Value:
-        self.add_update(self.random, mr.next_state(self.random))
-        stream = f"{self.name}/{what}/{len(self.calls)}"
-        return mr.dropout(mr.ones(shape, dtype), rate, self.random, stream)
+        state, stream = self.draw(what)
+        return mr.dropout(mr.ones(shape, dtype), rate, state, stream)
 
     def _recurrent_masks(self, x: Value) -> list[Value | None]:
         if not self.recurrent_dropout:

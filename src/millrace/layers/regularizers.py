@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from millrace import functional as mr
 from millrace.ir.core import Value, snake
 from millrace.ir.errors import ArgumentError
+from millrace.layers.arguments import number
 from millrace.layers.identify import identified
 
 
@@ -31,19 +31,11 @@ class Regularizer:
         return {"class_name": snake(type(self).__name__).lower(), "config": dict(vars(self))}
 
 
-def factor(value: Any, name: str) -> float:
-    """A penalty's weight.  Raises ArgumentError for what is no number from 0."""
-    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    if not fine:
-        raise ArgumentError(f"{name} must be a number of at least 0, got {value!r}.")
-    return float(value)
-
-
 class L1L2(Regularizer):
     """l1 * sum |w| + l2 * sum w^2.  Source: Keras L1L2; Zou and Hastie 2005 (the elastic net)."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0):
-        self.l1, self.l2 = factor(l1, "l1"), factor(l2, "l2")
+        self.l1, self.l2 = number(l1, "l1", 0), number(l2, "l2", 0)
 
     def call(self, x: Value) -> Value:
         total = mr.constant(0.0)
@@ -58,7 +50,7 @@ class L1(Regularizer):
     """l1 * sum |w|: drives weights that do little to exactly 0.  Source: Keras L1; Tibshirani 1996."""
 
     def __init__(self, l1: float = 0.01):
-        self.l1 = factor(l1, "l1")
+        self.l1 = number(l1, "l1", 0)
 
     def call(self, x: Value) -> Value:
         return self.l1 * mr.sum(mr.abs(x))
@@ -68,7 +60,7 @@ class L2(Regularizer):
     """l2 * sum w^2: keeps weights small, all of them.  Source: Keras L2; Hoerl and Kennard 1970."""
 
     def __init__(self, l2: float = 0.01):
-        self.l2 = factor(l2, "l2")
+        self.l2 = number(l2, "l2", 0)
 
     def call(self, x: Value) -> Value:
         return self.l2 * mr.sum(mr.square(x))
@@ -81,7 +73,7 @@ class OrthogonalRegularizer(Regularizer):
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows"):
-        self.factor = _factor(factor, "factor")
+        self.factor = number(factor, "factor", 0)
         if mode not in ("rows", "columns"):
             raise ArgumentError(f"mode must be 'rows' or 'columns', got {mode!r}.")
         self.mode = mode
@@ -97,7 +89,6 @@ class OrthogonalRegularizer(Regularizer):
         return self.factor * 0.5 * mr.sum(mr.abs(cosines)) / max(n * (n - 1) / 2, 1.0)
 
 
-_factor = factor
 SHORT = {"L1": "l1", "L2": "l2", "L1L2": "l1l2", "l1_l2": "l1l2"}
 
 

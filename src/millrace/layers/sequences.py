@@ -9,7 +9,8 @@ from millrace import functional as mr
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
 from millrace.ir.types import TensorType
-from millrace.layers.base import Layer, whole
+from millrace.layers.arguments import whole
+from millrace.layers.base import Layer
 from millrace.layers.calls import limit_numbers
 
 
@@ -17,10 +18,11 @@ class Embedding(Layer):
     """Each whole number becomes a vector that is learned: numbers [batch, ...] to [batch, ..., output_dim].
 
     embeddings [input_dim, output_dim]: row n is the vector of number n, 0 to input_dim - 1. mask_zero: 0
-    stands for padding, and later layers leave such steps out. Numbers outside the table are refused by fit,
-    evaluate and predict; elsewhere they take the nearest row.
+    stands for padding, and later layers leave such steps out; otherwise a mask of the input is handed on.
+    Numbers outside the table, and fractions, are refused by fit, evaluate and predict; elsewhere they take the
+    nearest row.
 
-    Raises ArgumentError for a size below 1, DTypeError for an input of fractions.
+    Raises ArgumentError for a size below 1, DTypeError for an input that holds no numbers.
     Source: Keras Embedding; Bengio et al. 2003, section 2.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 from millrace import functional as mr
 from millrace.ir.core import Value
 from millrace.ir.state import Variable
-from millrace.training.bounds import number
+from millrace.layers.arguments import number
 from millrace.training.optimizer import Optimizer, Updates
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError, one_of
+from millrace.layers.arguments import number
 from millrace.layers.calls import call_of
-from millrace.training.bounds import number
 from millrace.training.loss import FunctionLoss, Loss, function_name
 from millrace.training.losses import loss as loss_named
 from millrace.training.metric import FunctionMetric, Metric

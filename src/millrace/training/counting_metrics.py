@@ -10,7 +10,7 @@ from millrace import functional as mr
 from millrace.ir.core import Value
 from millrace.ir.dims import product
 from millrace.ir.errors import ArgumentError, ShapeError
-from millrace.layers.base import whole
+from millrace.layers.arguments import whole
 from millrace.training.metric import Metric, Result
 
 EPSILON = 1e-7

@@ -9,7 +9,7 @@ import numpy as np
 from millrace import functional as mr
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError
-from millrace.layers.base import whole
+from millrace.layers.arguments import whole
 from millrace.training import crossentropies, regression_losses
 from millrace.training.loss import Loss
 from millrace.training.metric import Metric, Result

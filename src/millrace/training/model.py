@@ -140,9 +140,8 @@ class Model(Trainer, Layer):
         new = whole.substitute(dict(zip(whole.inputs, inputs, strict=True)))
         made = iter([new.get(value, value) for value in whole.outputs])
         results = [next(made) for _ in self.outputs]
-        lasting = {v for layer in self.layers for v in layer.all_lasting}
         for variable in updates:
-            self.add_update(variable, next(made), always=variable in lasting)
+            self.add_update(variable, next(made))
         for penalty in penalties:
             again = next(made)
             if again is not penalty:  # it looks at activations: there is one more of it

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from millrace.ir.errors import ArgumentError, one_of
-from millrace.layers.base import whole
-from millrace.training.bounds import number
+from millrace.layers.arguments import number, whole
 from millrace.training.callback import Callback, Logs
 
 
@@ -99,15 +98,13 @@ class EarlyStopping(Monitor):
         current = self.current(logs)
         if epoch < self.start_from_epoch:
             return
-        if self.restore_best_weights and not self.best_weights:
-            self._remember(epoch)
         self.wait += 1
         if self.better(current, self.best):
             self.best = current
             self._remember(epoch)
             if self.baseline is None or self.better(current, self.baseline):
                 self.wait = 0
-        elif self.wait >= self.patience and epoch > 0:
+        elif self.wait >= self.patience:
             self.stopped_epoch, self.model.stop_training = epoch, True
 
     def _remember(self, epoch: int) -> None:

@@ -11,8 +11,7 @@ from millrace import functional as mr
 from millrace.ir.core import Value, layer_scope
 from millrace.ir.errors import ArgumentError
 from millrace.ir.state import Variable
-from millrace.layers.base import whole
-from millrace.training.bounds import number
+from millrace.layers.arguments import number, whole
 from millrace.training.schedules import LearningRateSchedule, schedule
 
 Updates = dict[Variable, Value]

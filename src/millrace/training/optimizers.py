@@ -7,10 +7,10 @@ from typing import Any
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError
 from millrace.ir.state import Variable
+from millrace.layers.arguments import number
 from millrace.layers.identify import identified
 from millrace.training import schedules
 from millrace.training.adaptive import Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
-from millrace.training.bounds import number
 from millrace.training.optimizer import Optimizer, Updates
 
 

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 from millrace import functional as mr
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError
-from millrace.layers.base import whole
+from millrace.layers.arguments import number, whole
 from millrace.layers.identify import identified
-from millrace.training.bounds import number
 
 
 class LearningRateSchedule:

@@ -15,10 +15,10 @@ from millrace.ir.errors import ArgumentError, DataError
 from millrace.ir.graph import topological
 from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable
-from millrace.layers.base import Layer, whole
+from millrace.layers.arguments import number, whole
+from millrace.layers.base import Layer
 from millrace.layers.calls import mask_of
 from millrace.layers.initializers import current_seed
-from millrace.training.bounds import number
 from millrace.training.callbacks import Callback, History, Progress, in_order, restore
 from millrace.training.compiled import Compiled
 from millrace.training.examples import batch_size_for, examples, inputs_of
