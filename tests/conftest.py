@@ -38,3 +38,14 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(
             f"SKIPPED what needs real data ({names}): set MILLRACE_DATA to the folder that holds them.", yellow=True
         )
+
+
+@pytest.fixture(autouse=True)
+def known_layers():
+    """Layers that a test makes are unknown to the next one."""
+    from millrace.layers.base import LAYERS
+
+    before = dict(LAYERS)
+    yield
+    LAYERS.clear()
+    LAYERS.update(before)

@@ -8,7 +8,6 @@ import pytest
 import millrace as mr
 from millrace import layers
 from millrace.ir.errors import ArgumentError, DTypeError, MillraceError, ShapeError
-from millrace.layers.base import LAYERS
 
 NAN = math.nan
 GLOROT = {"recurrent_initializer": "glorot_uniform"}
@@ -128,14 +127,6 @@ def refusals():
         for argument in arguments_of(kind):
             for value in OWN.get((kind, argument), BAD.get(argument, ())):
                 yield pytest.param(kind, argument, value, id=f"{kind}-{argument}-{value!r}")
-
-
-@pytest.fixture(autouse=True)
-def known_layers():
-    before = dict(LAYERS)
-    yield
-    LAYERS.clear()
-    LAYERS.update(before)
 
 
 @pytest.mark.parametrize("kind", GOOD)

@@ -20,14 +20,6 @@ def seed_zero():
     mr.set_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def known_layers():
-    before = dict(LAYERS)
-    yield
-    LAYERS.clear()
-    LAYERS.update(before)
-
-
 def image(*shape):
     return mr.Input(shape or (4, 4, 2), name="x")
 

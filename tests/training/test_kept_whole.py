@@ -16,18 +16,10 @@ from millrace.layers import (
     Reshape,
     TimeDistributed,
 )
-from millrace.layers.base import LAYERS, MillraceError
+from millrace.layers.base import MillraceError
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((32, 6)).astype(np.float32), RNG.standard_normal((32, 1)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def known_layers():
-    before = dict(LAYERS)
-    yield
-    LAYERS.clear()
-    LAYERS.update(before)
 
 
 def stack(*layers):

@@ -27,6 +27,27 @@ def read_colour(path: Path) -> np.ndarray:
     return _read(path, "RGB")
 
 
+def read_ink(path: Path) -> np.ndarray:
+    """A picture file as ink from 0 to 1 on a ground of 0: [height, width] float32; a light ground is turned round.
+
+    Raises FileError as read_grey.
+    """
+    grey = read_grey(path)
+    rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    return 1 - grey if np.median(rim) > 0.5 else grey
+
+
+def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture in another size, each pixel the mean of those that it covers.
+
+    picture: [height, width] or [height, width, 3], from 0 to 1.
+    """
+    from PIL import Image
+
+    pixels = Image.fromarray((picture * 255).astype(np.uint8))
+    return np.asarray(pixels.resize((width, height), Image.Resampling.BOX), np.float32) / 255
+
+
 def _read(path: Path, mode: str) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 

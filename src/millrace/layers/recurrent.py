@@ -254,9 +254,10 @@ class SimpleRNN(_Gates):
     """Elman's recurrent network: h' = tanh(x @ kernel + h @ recurrent_kernel + bias) at each step.
 
     Input [batch, steps, D], output [batch, units], or [batch, steps, units] with return_sequences; D * units
-    + units^2 + units parameters. It forgets within some ten steps, because its gradient shrinks or grows by
-    a like factor at each: LSTM and GRU are for longer memories. The loop's arguments: see RNN. dropout and
-    recurrent_dropout: shares of the input and of the state that training sets to 0, the same at each step.
+    + units^2 + units parameters. Its gradient shrinks or grows by a like factor at each step, so what lies many
+    steps back is hard to learn (Bengio et al. 1994): LSTM and GRU are for that. The loop's arguments: see RNN.
+    dropout and recurrent_dropout: shares of the input and of the state that training sets to 0, the same at each
+    step.
 
     Raises as RNN.  Source: Keras SimpleRNN; Elman 1990.
     """

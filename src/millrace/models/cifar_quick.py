@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from millrace.data.datasets import Dataset, cifar10
-from millrace.data.images import read_colour
+from millrace.data.images import read_colour, resized
 from millrace.layers import Activation, AveragePooling2D, Conv2D, Dense, Flatten, Input, MaxPooling2D
 from millrace.models.recipe import Recipe
 from millrace.training.model import Model, Sequential
@@ -45,13 +43,10 @@ def network(data: Dataset | None = None, activation: str = "relu") -> Model:
 
 def example(path: str, vocabulary: Sequence[str] = ()) -> Any:
     """A photograph as the network knows them: [32, 32, 3], its centre square made small."""
-    from PIL import Image
-
     pixels = read_colour(Path(path))
     side = min(pixels.shape[:2])
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
-    square = Image.fromarray((pixels[top : top + side, left : left + side] * 255).astype(np.uint8))
-    return np.asarray(square.resize((32, 32), Image.Resampling.BOX), np.float32) / 255
+    return resized(pixels[top : top + side, left : left + side], 32, 32)
 
 
 CIFAR_QUICK = Recipe(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from millrace.data.datasets import Dataset, digits
-from millrace.data.images import read_grey
+from millrace.data.images import read_ink, resized
 from millrace.ir.errors import FileError
 from millrace.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
 from millrace.models.recipe import Recipe
@@ -53,11 +53,7 @@ def centred_ink(path: Path, box: int, frame: int) -> np.ndarray:
     A picture that has the frame's size already is taken as it is; dark ink on light paper is turned round.
     Raises FileError for a file that is no picture or a blank one.
     """
-    from PIL import Image
-
-    grey = read_grey(path)
-    if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 0.5:
-        grey = 1 - grey
+    grey = read_ink(path)
     if float(grey.max() - grey.min()) < 0.1:
         raise FileError(f"{path} is blank: there is no digit to read.")
     if grey.shape == (frame, frame):
@@ -67,10 +63,9 @@ def centred_ink(path: Path, box: int, frame: int) -> np.ndarray:
     ink = grey[top:bottom, left:right] / grey.max()
     scale = box / max(ink.shape)
     height, width = (max(1, round(n * scale)) for n in ink.shape)
-    small = Image.fromarray((ink * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
     made = np.zeros((frame, frame), np.float32)
     y, x = (frame - height) // 2, (frame - width) // 2
-    made[y : y + height, x : x + width] = np.asarray(small, np.float32) / 255
+    made[y : y + height, x : x + width] = resized(ink, height, width)
     return made[..., None]
 
 

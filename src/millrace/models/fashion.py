@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from millrace.data.datasets import Dataset, fashion_mnist
-from millrace.data.images import read_grey
+from millrace.data.images import read_ink, resized
 from millrace.layers import (
     Activation,
     BatchNormalization,
@@ -67,13 +65,7 @@ def network(data: Dataset | None = None) -> Model:
 
 def example(path: str, vocabulary: Sequence[str] = ()) -> Any:
     """A picture of one piece of clothing: [28, 28, 1], light on dark; light ground is turned round."""
-    from PIL import Image
-
-    grey = read_grey(Path(path))
-    if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 0.5:
-        grey = 1 - grey
-    small = Image.fromarray((grey * 255).astype(np.uint8)).resize((28, 28), Image.Resampling.BOX)
-    return (np.asarray(small, np.float32) / 255)[..., None]
+    return resized(read_ink(Path(path)), 28, 28)[..., None]
 
 
 FASHION = Recipe(

@@ -2,7 +2,7 @@
 
 As in LeCun, Bottou, Bengio and Haffner 1998, section II.B, with what has become usual since: every map of
 the second convolution sees all maps of the first, pooling is a plain mean, and the output is a softmax. 61,706
-parameters, of which the two convolutions have 2,572; about 99% of the MNIST test digits right.
+parameters, of which the two convolutions have 2,572; 98.3% of the MNIST test digits right after 8 passes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One neuron: it weighs the pixels of a digit, adds them up, and says whether the digit is odd.
 
 The oldest network that learns (Rosenblatt 1958), with a smooth threshold so that it has a gradient. A single
-neuron can only draw one straight cut through the space of all pictures; about 90% of digits are on the right
-side of the best one. `mlp` has a layer between and does not have that limit.
+neuron can only draw one straight cut through the space of all pictures; about 93% of digits end up on the right
+side of it. `mlp` has a layer between and does not have that limit.
 """
 
 from __future__ import annotations
