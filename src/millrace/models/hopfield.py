@@ -162,8 +162,8 @@ def demonstrate(seed: int, out: Path) -> str:
 
 
 WHY = """The energy never rises: each unit turns the way that lowers it, until none can.
-Hebb's rule fails because the digits are alike: any two agree in four of five
-pixels, what they share adds up, and all ten fall to one mixture. The
+Hebb's rule fails because the digits are alike: any two agree in about four of
+five pixels, what they share adds up, and all ten fall to one mixture. The
 pseudo-inverse rule takes their likeness out first."""
 
 
