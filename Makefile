@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
+PEERS := .venv-bench
 
-.PHONY: docs train test test-slow check format lint types parity lock clean
+.PHONY: docs train test test-slow check bench format lint types parity lock clean
 
 train: $(VENV)/.run  ## train a convolutional network on handwritten digits and write a report
 	$(BIN)/millrace train $(ARGS)
@@ -20,6 +21,16 @@ check: $(VENV)/.dev  ## format, lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.run $(PEERS)/.ready  ## speed and memory beside PyTorch, Keras and JAX, in one table
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# The peers have an environment of their own, so that their versions and Millrace's do not have to agree.
+$(PEERS)/.ready: requirements/bench.txt
+	@echo "Setting up $(PEERS) with PyTorch, TensorFlow, Keras and JAX (at least 3 GB the first time)"
+	$(PYTHON) -m venv --without-pip $(PEERS)
+	$(PYTHON) -m pip --disable-pip-version-check --python $(PEERS)/bin/python install --quiet -r requirements/bench.txt
+	@touch $@
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

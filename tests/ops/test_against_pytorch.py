@@ -78,6 +78,7 @@ def local_response(*parameters):
 
 CONV = ("Convolution", "ConvolutionInputGradient", "ConvolutionKernelGradient")
 MAX_POOL = ("MaxPool", "MaxPoolGradient")
+LOCAL_RESPONSE = ("LocalResponseNormalization", "LocalResponseNormalizationGradient")
 
 # name of a case: how Millrace computes it, and the operations that it checks
 CASES = {
@@ -167,10 +168,10 @@ CASES = {
     "cross_entropy_of_sequences": (mr.softmax_cross_entropy, ["SoftmaxCrossEntropy"]),
     "cross_entropy_ignored_label": (mr.softmax_cross_entropy, ["SoftmaxCrossEntropy"]),
     "sigmoid_cross_entropy": (mr.sigmoid_cross_entropy, ["Log1p", "Exp", "Abs"]),
-    "local_response_norm": (local_response(5, 2.0, 1e-4, 0.75), ["LocalResponseNormalization"]),
-    "local_response_norm_strong": (local_response(3, 1.0, 0.5, 0.75), ["LocalResponseNormalization"]),
-    "local_response_norm_even": (local_response(4, 1.0, 0.3, 0.6), ["LocalResponseNormalization"]),
-    "local_response_norm_2d": (local_response(5, 2.0, 0.1, 1.0), ["LocalResponseNormalization"]),
+    "local_response_norm": (local_response(5, 2.0, 1e-4, 0.75), LOCAL_RESPONSE),
+    "local_response_norm_strong": (local_response(3, 1.0, 0.5, 0.75), LOCAL_RESPONSE),
+    "local_response_norm_even": (local_response(4, 1.0, 0.3, 0.6), LOCAL_RESPONSE),
+    "local_response_norm_2d": (local_response(5, 2.0, 0.1, 1.0), LOCAL_RESPONSE),
     "matmul": (mr.matmul, ["Dot"]),
     "bmm": (mr.matmul, ["Dot"]),
     "matmul_broadcast": (mr.matmul, ["Dot", "Broadcast"]),

@@ -429,6 +429,21 @@ def test_local_response_normalization_is_the_formula_of_the_paper():
         close(got, expected, 1e-13)
 
 
+@covers("AllFinite")
+def test_one_element_that_is_not_finite_is_found_wherever_it_is():
+    for shape in ((7,), (3, 5), (200, 3), (100, 2, 4)):
+        size = int(np.prod(shape))
+        assert run(mr.all_finite, np.full(shape, 1e308))
+        for place in (0, size // 2, size - 1):
+            for bad in (inf, -inf, nan):
+                x = np.zeros(shape)
+                x.flat[place] = bad
+                assert not run(mr.all_finite, x), (shape, place, bad)
+    both = np.zeros((100, 1))
+    both[[3, 70], 0] = inf, -inf
+    assert not run(mr.all_finite, both)
+
+
 @covers("Dot")
 def test_dot_is_the_sum_over_its_pairs_of_axes():
     rng = np.random.default_rng(4)

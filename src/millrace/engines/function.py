@@ -194,7 +194,7 @@ def guard(graph: Graph) -> Graph:
     assigned = (value.node.inputs[0] for value in graph.updates.values())
     for value in (*graph.outputs, *assigned):
         if value.type.is_float:
-            finite = mr.logical_and(finite, mr.all(mr.isfinite(value)))
+            finite = mr.logical_and(finite, mr.all_finite(value))
     updates = {v: mr.where(finite, value.node.inputs[0], v.value) for v, value in graph.updates.items()}
     return Graph(graph.inputs, (*graph.outputs, finite), updates)
 

@@ -140,6 +140,7 @@ from millrace.functional.randomness import (
 )  # fmt: skip
 from millrace.functional.reductions import (
     all,
+    all_finite,
     any,
     argmax,
     argmin,

@@ -58,6 +58,13 @@ max = _reduction(reduce.Max, "max")
 min = _reduction(reduce.Min, "min")
 any = _reduction(reduce.AnyTrue, "any")
 all = _reduction(reduce.AllTrue, "all")
+
+
+def all_finite(x: Like) -> Value:
+    """Whether no element is infinite or NaN: one bool.  Source: NumPy isfinite and all."""
+    return reduce.AllFinite()(as_value(x))
+
+
 mean = _reduction(reduce.Mean, "mean", as_float)
 
 

@@ -13,6 +13,7 @@ from millrace.ir.formula import Formula
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.types import TensorType
+from millrace.ir.work import flop
 
 
 class Composite(Op, abstract=True):
@@ -36,6 +37,9 @@ class Composite(Op, abstract=True):
         if len(set(inputs)) < len(inputs):  # a value given twice: each use has a gradient of its own
             inputs = tuple(mr.reshape(x, x.shape) for x in inputs)
         return mr.vjp(self.expand(mr, *inputs), inputs, g)
+
+    def flop(self, *types: TensorType) -> int:
+        return flop(expansion(self, types).nodes)
 
     def lower(self, low: Any, *arrays: Any) -> Any:
         outputs = low.run(expansion(self, tuple(TensorType.of(x) for x in arrays)), arrays)

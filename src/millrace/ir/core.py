@@ -226,6 +226,8 @@ class Op:
     pure: ClassVar[bool] = True  # may be merged, folded and dropped by rewrites
     pointwise: ClassVar[bool] = False  # each element of the output comes from those at its own place alone
     accumulates: ClassVar[bool] = False  # adds up or multiplies many numbers: 16 bits are too few for it
+    moves: ClassVar[bool] = False  # brings numbers elsewhere, names them or writes them down: no arithmetic
+    views: ClassVar[bool] = False  # the same numbers in the same memory, or read from it several times
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -247,6 +249,16 @@ class Op:
         return outputs[0] if len(outputs) == 1 else outputs
 
     infer: Callable[..., Any]
+
+    def flop(self, *inputs: TensorType) -> int:
+        """How many additions, multiplications and comparisons it takes, for inputs whose shapes have no names left.
+
+        One for each element of its outputs, where an operation does not say otherwise.
+        """
+        if self.moves:
+            return 0
+        types = self.infer(*inputs)
+        return sum(int(type.size) for type in (types if isinstance(types, tuple) else (types,)))
 
     def notation(self, *operands: str) -> str:
         """The operation as it is printed among mathematics; operands are already in parentheses."""

@@ -17,6 +17,8 @@ from millrace.ir.types import TensorType, is_float_array, native, widened
 class Placeholder(Op):
     """An open input: its value arrives when a function is called."""
 
+    moves = True
+
     label: str
     type: TensorType
 
@@ -60,6 +62,8 @@ class Literal:
 @dataclass(frozen=True)
 class Constant(Op):
     """A value that is known when the graph is built."""
+
+    moves = True
 
     literal: Literal
 

@@ -117,6 +117,8 @@ def replace(updates: Mapping[Variable, Any]) -> None:
 class Read(Op):
     """What a variable holds before the function that reads it writes anything."""
 
+    moves = True
+
     variable: Variable
 
     def infer(self) -> TensorType:
@@ -132,6 +134,7 @@ class Assign(Op):
 
     variable: Variable
     pure = False
+    moves = True
 
     def infer(self, x: TensorType) -> TensorType:
         type = self.variable.type

@@ -351,6 +351,7 @@ class Cast(Primitive):
     Source: NumPy astype; limits as StableHLO convert on XLA.
     """
 
+    moves = True
     pointwise = True
 
     dtype: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from millrace.ir.dims import same
 from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import ATOM, MATRIX_PRODUCT, Formula, Term, at, indices, within
 from millrace.ir.types import HALVES, TensorType
+from millrace.ir.work import elements
 from millrace.ops.sampling import bad_types, tensor, uniform
 from millrace.ops.shape import inverse_permutation
 
@@ -87,6 +89,9 @@ class Dot(Primitive):
         order = sorted(range(len(self.x_contract)), key=self.x_contract.__getitem__)
         dy_axes = self.y_batch + tuple(self.y_contract[n] for n in order) + y_free
         return mr.transpose(dx, inverse_permutation(dx_axes)), mr.transpose(dy, inverse_permutation(dy_axes))
+
+    def flop(self, x: TensorType, y: TensorType) -> int:
+        return 2 * elements(self.infer(x, y)) * math.prod(int(x.shape[a]) for a in self.x_contract)
 
     def lower(self, low: Any, x: Any, y: Any) -> Any:
         axes = ((self.x_contract, self.y_contract), (self.x_batch, self.y_batch))

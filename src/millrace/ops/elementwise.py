@@ -377,6 +377,7 @@ class IntegerPower(Unary):
 class StopGradient(Unary):
     """The same value, taken as a constant by differentiation.  Source: Keras stop_gradient."""
 
+    moves = views = True
     law = "{x}"
 
     gradient: ClassVar[Any] = none("stop_gradient keeps it constant, as you asked")

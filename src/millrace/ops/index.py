@@ -13,6 +13,7 @@ from millrace.ir.dims import same
 from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import Formula, at, indices
 from millrace.ir.types import TensorType, dtype_name
+from millrace.ir.work import elements
 from millrace.ops.reduce import check_axes
 from millrace.ops.sampling import bad_types, tensor, uniform
 
@@ -29,6 +30,8 @@ class Take(Primitive):
     The output's shape is x's with the axis replaced by the indices' shape.
     Source: NumPy take, mode "clip".
     """
+
+    moves = True
 
     axis: int
 
@@ -99,6 +102,9 @@ class ScatterAdd(Primitive):
             raise ShapeError(f"scatter_add into {x} at {positions} takes updates of {expected}, got {updates}.")
         return x
 
+    def flop(self, x: TensorType, positions: TensorType, updates: TensorType) -> int:
+        return elements(updates)
+
     def evaluate(self, x: np.ndarray, positions: np.ndarray, updates: np.ndarray) -> np.ndarray:
         out = np.array(np.moveaxis(x, self.axis, 0))
         clipped = np.clip(positions.astype(np.int64), 0, x.shape[self.axis] - 1)
@@ -148,6 +154,8 @@ class ScatterAdd(Primitive):
 @dataclass(frozen=True)
 class Iota(Primitive):
     """The position along an axis: out[i, j] = i for axis 0.  Source: StableHLO iota."""
+
+    moves = True
 
     shape: tuple[Any, ...]
     axis: int

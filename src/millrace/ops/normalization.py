@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from millrace.ir.composite import Composite
-from millrace.ir.core import Sample, Value, require_float
+from millrace.ir.core import Sample, Value, require_float, require_same
 from millrace.ir.dims import same
 from millrace.ir.errors import ShapeError
 from millrace.ir.formula import Formula, at, indices
@@ -63,10 +63,10 @@ class LocalResponseNormalization(Composite):
         return x * self.to_power(mr, self.measure(mr, x))
 
     def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
-        """In closed form: g t^-b - 2 alpha beta x * (sum over neighbours of g x t^(-b-1)), t the measure."""
-        t = self.measure(mr, x)
-        p = self.to_power(mr, t)
-        return g * p - (2 * self.alpha * self.beta) * x * self.neighbours(g * x * p / t, transposed=True)
+        return LocalResponseNormalizationGradient(self.n, self.k, self.alpha, self.beta)(x, out, g)
+
+    def lower(self, low: Any, x: Any) -> Any:
+        return low.boundary(low.traced(self.expand), x)
 
     def formula(self, x: TensorType) -> Formula:
         index = indices("i", x.ndim)
@@ -99,6 +99,61 @@ class LocalResponseNormalization(Composite):
             bad_types(cls(n=0), "at least 1", tensor("float32", 3)),
             bad_types(cls(), "last axis", tensor("float32")),
         ]
+
+
+@dataclass(frozen=True)
+class LocalResponseNormalizationGradient(LocalResponseNormalization):
+    """What reaches each activation from the normalized ones: x, b (the normalized x) and g, all [..., channels].
+
+    g t^-beta - 2 alpha beta x * (sum over neighbours of g b / t), with t the measure that x was divided by.
+    Source: Krizhevsky et al. 2012, section 3.3, differentiated.
+    """
+
+    def infer(self, x: TensorType, b: TensorType, g: TensorType) -> TensorType:
+        require_same(self, x, b)
+        require_same(self, x, g)
+        return super().infer(x)
+
+    def share(self, mr: Any, x: Value, b: Value, g: Value) -> Value:
+        """What each normalized activation sends to its neighbours, but for their own factor."""
+        return g * b / self.measure(mr, x)
+
+    def joined(self, mr: Any, x: Value, g: Value, share: Value) -> Value:
+        p = self.to_power(mr, self.measure(mr, x))
+        return g * p - (2 * self.alpha * self.beta) * x * self.neighbours(share, transposed=True)
+
+    def expand(self, mr: Any, x: Value, b: Value, g: Value) -> Value:
+        return self.joined(mr, x, g, self.share(mr, x, b, g))
+
+    gradient = Composite.gradient  # type: ignore[assignment]
+
+    def lower(self, low: Any, x: Any, b: Any, g: Any) -> Any:
+        # In two passes, each for itself: XLA would compute the shares again for each of the n neighbours. 12 ms for
+        # 15 on conv1's maps, 6.5 for 10 on conv2's (batch 32, 2 cores, Zen 5).
+        low.note("two passes", "1.2 to 1.5 times faster than one that computes each share n times")
+        share = low.boundary(low.traced(self.share), x, b, g)
+        return low.boundary(low.traced(self.joined), x, g, share)
+
+    def formula(self, *types: TensorType) -> Formula | None:
+        return None  # two nested sums: tested against PyTorch and finite differences as the gradient that it is
+
+    def notation(self, x: str, b: str, g: str) -> str:
+        return f"local_response_normalization_gradient({x}, {b}, {g}, n={self.n})"
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> list[Sample]:
+        made = []
+        for sample in LocalResponseNormalization.samples(rng):
+            op: Any = sample.op
+            (x,) = sample.inputs
+            b = op.evaluate(x)
+            made.append(Sample(cls(op.n, op.k, op.alpha, op.beta), (x, b, uniform(rng, x.shape))))
+        return made
+
+    @classmethod
+    def errors(cls) -> list:
+        x, other = tensor("float32", 3), tensor("float32", 4)
+        return [bad_types(cls(), "takes one shape", x, other, x), bad_types(cls(), "takes one shape", x, x, other)]
 
 
 class _Softmax(Composite, abstract=True):

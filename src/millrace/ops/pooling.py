@@ -6,7 +6,9 @@ the greatest, the first one (in row order) takes the whole gradient, as in PyTor
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from millrace.ir.dims import Size, same
 from millrace.ir.errors import ShapeError
 from millrace.ir.formula import Formula, at, indices
 from millrace.ir.types import TensorType
+from millrace.ir.work import elements
 from millrace.ops.convolution import Geometry, Pads
 from millrace.ops.sampling import bad_types, distinct, tensor, uniform
 
@@ -59,6 +62,10 @@ class _Pool(Primitive, abstract=True):
     @property
     def geometry(self) -> Geometry:
         return Geometry(self.strides, self.padding, (1,) * len(self.window))
+
+    def flop(self, x: TensorType, *rest: TensorType) -> int:
+        """One for each element of each window."""
+        return math.prod(self.window) * elements(pooled(self, x))
 
     def written(self, name: str, *operands: str) -> str:
         padding = f", padding {self.padding}" if any(any(p) for p in self.padding) else ""
@@ -142,17 +149,20 @@ class MaxPool(_Pool):
         # Shifted slices: 3.2 ms against 12 ms for reduce_window on AlexNet's pool1 (2 cores, Zen 3).
         if low.platform == "cpu" and int(np.prod(self.window)) <= SLICES:
             low.note("shifted slices", "3.8 times faster than reduce_window on a CPU")
-            out = self.infer(TensorType.of(x)).shape[1:-1]
-            padded = low.jnp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=-np.inf)
-            elements = [padded[window] for _, window in self.geometry.offsets(self.window, out)]
-            best = elements[0]
-            for element in elements[1:]:
-                best = low.lax.max(best, element)
-            return best
+            return low.boundary(partial(self._by_slices, low), x)
         return low.lax.reduce_window(
             x, np.array(-np.inf, x.dtype), low.lax.max, (1, *self.window, 1), (1, *self.strides, 1),
             ((0, 0), *self.padding, (0, 0)),
         )  # fmt: skip
+
+    def _by_slices(self, low: Any, x: Any) -> Any:
+        out = self.infer(TensorType.of(x)).shape[1:-1]
+        padded = low.jnp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=-np.inf)
+        elements = [padded[window] for _, window in self.geometry.offsets(self.window, out)]
+        best = elements[0]
+        for element in elements[1:]:
+            best = low.lax.max(best, element)
+        return best
 
     def formula(self, x: TensorType) -> Formula:
         position, spatial, loops = self.position_formula()
@@ -215,6 +225,9 @@ class MaxPoolGradient(_Pool):
     def lower(self, low: Any, x: Any, g: Any) -> Any:
         # Compare and pad back: 10 ms against 114 ms for select_and_scatter on AlexNet's pool1 (2 cores, Zen 3).
         low.note("compare and pad back", "11 times faster than select_and_scatter on a CPU")
+        return low.boundary(partial(self._padded_back, low), x, g)
+
+    def _padded_back(self, low: Any, x: Any, g: Any) -> Any:
         out = g.shape[1:-1]
         chosen = self.first_greatest(low.jnp, x, out)
         total = None
@@ -325,6 +338,9 @@ class WindowSum(Primitive):
             else:
                 out.append((size + sum(pads) - window) // stride + 1)
         return x.with_shape(*out)
+
+    def flop(self, x: TensorType) -> int:
+        return math.prod(self.window) * elements(self.infer(x))
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
         return self._by_slices(np, x)

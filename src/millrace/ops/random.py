@@ -59,6 +59,10 @@ class RandomBits(Primitive):
         require_state(state)
         return TensorType("uint32", self.shape)
 
+    def flop(self, state: TensorType) -> int:
+        """Threefry's whole-number operations: 20 rounds of 5 and 6 additions of keys make two words."""
+        return 58 * int(product(self.shape))
+
     def _bits(self, xp: Any, state: Any) -> Any:
         count = int(product(self.shape))
         half = (count + 1) // 2
@@ -188,6 +192,7 @@ class TrainingOnly(Primitive):
     Source: Bishop 1995, Training with Noise is Equivalent to Tikhonov Regularization.
     """
 
+    moves = True
     pointwise = True
 
     def infer(self, x: TensorType, y: TensorType) -> TensorType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import Formula, at, indices
 from millrace.ir.rewrite import simplification
 from millrace.ir.types import HALVES, TensorType
+from millrace.ir.work import elements
 from millrace.ops.sampling import bad_types, distinct, tensor, uniform
 
 
@@ -47,6 +49,9 @@ class Reduction(Primitive, abstract=True):
     def infer(self, x: TensorType) -> TensorType:
         check_axes(self.name.lower(), self.axes, x)
         return reduced(x, self.axes)
+
+    def flop(self, x: TensorType) -> int:
+        return elements(x)
 
     def formula(self, x: TensorType) -> Formula:
         return reduction_formula(self.fold, x, self.axes)
@@ -89,11 +94,39 @@ class Sum(Reduction):
         return mr.spread(g, x, self.axes)
 
     def lower(self, low: Any, x: Any) -> Any:
+        # A bias's gradient: XLA fuses what makes x into the sum and walks down its columns. As a product with ones it
+        # takes 1 ms for 175 (conv2 of AlexNet, batch 32, 2 cores, Zen 5).
+        if low.platform == "cpu" and is_columns(x, self.axes):
+            low.note("product with ones", "up to 170 times faster than a fused sum of columns on a CPU")
+            return column_sums(low, x, 1.0)
         return low.jnp.sum(x, axis=self.axes, dtype=x.dtype)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> list[Sample]:
+        large = uniform(rng, (COLUMNS, 2, 3))
+        return [*super().samples(rng), Sample(cls((0, 1)), (large,)), Sample(cls((0,)), (large.astype(np.float64),))]
 
     @classmethod
     def errors(cls) -> list:
         return [*super().errors(), bad_types(cls((0,)), "takes numbers", tensor("bool", 3))]
+
+
+COLUMNS = 64  # from so many rows on, columns are summed by a matrix product
+
+
+def is_columns(x: Any, axes: tuple[int, ...]) -> bool:
+    """Whether all axes but the last are summed, and there is enough to sum for a matrix product."""
+    rows = math.prod(x.shape[:-1])
+    return x.dtype.name in ("float32", "float64") and axes == tuple(range(x.ndim - 1)) and rows >= COLUMNS
+
+
+def column_sums(low: Any, x: Any, factor: float) -> Any:
+    """The sum of each column of x times a factor, as a matrix product."""
+
+    def added(rows: Any) -> Any:
+        return low.lax.dot(low.jnp.full((1, len(rows)), factor, rows.dtype), rows, precision=low.lax.Precision.HIGHEST)
+
+    return low.boundary(added, x.reshape(-1, x.shape[-1]))[0]
 
 
 @dataclass(frozen=True)
@@ -229,6 +262,51 @@ class AllTrue(Quantifier):
 
     def lower(self, low: Any, x: Any) -> Any:
         return low.jnp.all(x, axis=self.axes)
+
+
+TINY = 2.0**-100  # so small that no sum of finite numbers overflows
+
+
+@dataclass(frozen=True)
+class AllFinite(Composite):
+    """Whether no element is infinite or NaN.  Source: NumPy isfinite and all."""
+
+    def infer(self, x: TensorType) -> TensorType:
+        require_float(self, x)
+        return TensorType("bool", ())
+
+    def expand(self, mr: Any, x: Value) -> Value:
+        return mr.all(mr.isfinite(x))
+
+    gradient = none("true or false does not change smoothly")  # type: ignore[assignment]
+
+    def lower(self, low: Any, x: Any) -> Any:
+        # An infinity or a NaN stays in the sum that it enters, so the sums of columns tell: 2.6 ms for the 7.7 of
+        # isfinite and all (9216 x 4096, 2 cores, Zen 5).
+        if low.platform == "cpu" and is_columns(x, tuple(range(x.ndim - 1))):
+            low.note("sums of columns", "3 times faster than looking at each element on a CPU")
+            return low.jnp.all(low.jnp.isfinite(column_sums(low, x, TINY)))
+        return super().lower(low, x)
+
+    def formula(self, x: TensorType) -> Formula:
+        return reduction_formula("all", x, tuple(range(x.ndim)), "isfinite({})")
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> list[Sample]:
+        def sample(*shape: int, holds: float = 0.5) -> Sample:
+            x = uniform(rng, shape)
+            x[(0,) * len(shape)] = holds
+            return Sample(cls(), (x,))
+
+        large = np.full((COLUMNS, 2), np.finfo(np.float32).max, np.float32)
+        return [
+            sample(3, 2), sample(5, holds=np.inf), sample(holds=np.nan), sample(COLUMNS, 3),
+            *(sample(COLUMNS, 3, holds=x) for x in (np.inf, -np.inf, np.nan)), Sample(cls(), (large,)),
+        ]  # fmt: skip
+
+    @classmethod
+    def errors(cls) -> list:
+        return [bad_types(cls(), "floating-point", tensor("int32", 3))]
 
 
 class ArgExtreme(Reduction, abstract=True):

@@ -16,6 +16,7 @@ from millrace.ir.graph import Graph, again, rebuilt, topological
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.text import Body
 from millrace.ir.types import TensorType
+from millrace.ir.work import flop
 from millrace.ops.arithmetic import Add, Multiply
 from millrace.ops.contract import Dot
 from millrace.ops.elementwise import Tanh
@@ -78,6 +79,9 @@ class Scan(Primitive):
         ]
         everything = (*states, *stacked)
         return everything if len(everything) > 1 else everything[0]
+
+    def flop(self, *types: TensorType) -> int:
+        return int(self.length) * flop(self.graph.nodes)  # type: ignore[arg-type]
 
     def lower(self, low: Any, *arrays: Any) -> Any:
         n, m = self.carries, self.carries + self.sequences

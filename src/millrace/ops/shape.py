@@ -26,6 +26,7 @@ def inverse_permutation(axes: tuple[int, ...]) -> tuple[int, ...]:
 class Reshape(Primitive):
     """The same elements in the same order, under another shape.  Source: NumPy reshape."""
 
+    moves = views = True
     shape: tuple[Dimension, ...]
 
     def infer(self, x: TensorType) -> TensorType:
@@ -76,6 +77,7 @@ class Reshape(Primitive):
 class Transpose(Primitive):
     """Permute axes: axis n of the output is axis axes[n] of x.  Source: StableHLO transpose."""
 
+    moves = True
     axes: tuple[int, ...]
 
     def infer(self, x: TensorType) -> TensorType:
@@ -124,6 +126,7 @@ class Broadcast(Primitive):
     Source: StableHLO broadcast_in_dim.
     """
 
+    moves = views = True
     pointwise = True
 
     shape: tuple[Dimension, ...]
@@ -190,6 +193,7 @@ class Broadcast(Primitive):
 class Concatenate(Primitive):
     """One after another along an axis.  Source: NumPy concatenate."""
 
+    moves = True
     axis: int
 
     def infer(self, *types: TensorType) -> TensorType:
@@ -263,6 +267,7 @@ def slice_length(start: Dimension, stop: Dimension, step: int) -> Dimension:
 class Slice(Primitive):
     """From start up to, not including, stop, in steps, along every axis.  Source: StableHLO slice."""
 
+    moves = True
     start: tuple[Dimension, ...]
     stop: tuple[Dimension, ...]
     step: tuple[int, ...]
@@ -330,6 +335,7 @@ class Slice(Primitive):
 class Pad(Primitive):
     """Surround with a fill value, and put `interior` of it between neighbours.  Source: StableHLO pad."""
 
+    moves = True
     low: tuple[int, ...]
     high: tuple[int, ...]
     interior: tuple[int, ...]
@@ -404,6 +410,7 @@ class Pad(Primitive):
 class Reverse(Primitive):
     """The elements in opposite order along axes.  Source: NumPy flip."""
 
+    moves = True
     axes: tuple[int, ...]
 
     def infer(self, x: TensorType) -> TensorType:
@@ -441,6 +448,7 @@ class Size(Primitive):
     Source: StableHLO get_dimension_size.
     """
 
+    moves = True
     of: Dimension
 
     def infer(self) -> TensorType:

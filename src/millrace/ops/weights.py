@@ -23,6 +23,8 @@ class ExampleWeights(Primitive):
     Source: NumPy ones.
     """
 
+    moves = True
+
     gradient = none("how much an example counts does not depend on its numbers")
 
     def infer(self, x: TensorType) -> TensorType:

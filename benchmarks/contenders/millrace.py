@@ -1,0 +1,74 @@
+"""Millrace as its users have it: what `model.fit` and `model.predict` call for each batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import millrace as mr
+from benchmarks.contenders.inputs import LEARNING_RATE, MOMENTUM, examples
+from benchmarks.contenders.millrace_networks import network
+from millrace.training.step import predict_function
+
+
+class Training:
+    """The compiled training step, on the arrays that `fit` would hand it."""
+
+    def __init__(self, model: Any, workload: Any):
+        x, y = examples(workload)
+        chosen = workload.network
+        optimizer = (
+            mr.optimizers.Adam(LEARNING_RATE)
+            if chosen.optimizer == "adam"
+            else mr.optimizers.SGD(LEARNING_RATE, MOMENTUM, weight_decay=chosen.weight_decay or None)
+        )
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+        self.parameters = count(model)
+        self.step = model.training_steps.train
+        ones = np.ones(workload.batch, np.float32)  # each example counts, and each is real
+        self.arrays = (x, y, ones, ones)
+
+    def run(self, steps: int) -> float:
+        for _ in range(steps):
+            loss = self.step(*self.arrays)
+        return float(loss)
+
+
+class Prediction:
+    """The function that `predict` calls for each batch; each result is waited for."""
+
+    def __init__(self, model: Any, workload: Any):
+        self.x, _ = examples(workload)
+        self.parameters = count(model)
+        self.function = predict_function(model.form(), None)
+
+    def run(self, steps: int) -> float:
+        for _ in range(steps):
+            out = [np.asarray(part) for part in self.function(self.x)]
+        return float(out[0].sum(axis=-1).mean())
+
+
+class WholePredict(Prediction):
+    """`model.predict` itself, with its checks of x and its batches."""
+
+    def __init__(self, model: Any, workload: Any):
+        super().__init__(model, workload)
+        self.model, self.batch = model, workload.batch
+
+    def run(self, steps: int) -> float:
+        for _ in range(steps):
+            out = self.model.predict(self.x, batch_size=self.batch)
+        return float(out.sum(axis=-1).mean())
+
+
+def count(model: Any) -> int:
+    return sum(int(np.prod(v.shape)) for v in model.trainable_weights)
+
+
+def build(task: Any) -> Any:
+    mr.set_seed(0)
+    model = network(task.workload.network)
+    if task.workload.training:
+        return Training(model, task.workload)
+    return (WholePredict if task.option("whole") else Prediction)(model, task.workload)

@@ -1,0 +1,79 @@
+"""PyTorch: eager or through torch.compile, in either layout of memory, with the fused optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from benchmarks.contenders.inputs import LEARNING_RATE, MOMENTUM, examples
+from benchmarks.contenders.torch_networks import network
+
+
+class Laid:
+    """The network and the examples in the layout that the options ask for, compiled if they ask for that."""
+
+    def __init__(self, task: Any):
+        chosen = task.workload.network
+        self.net = network(chosen)
+        self.parameters = sum(p.numel() for p in self.net.parameters())
+        x, y = examples(task.workload)
+        self.x, self.y, self.permuted = x, y.astype(np.int64), False
+        if chosen.spatial and task.option("channels_last"):
+            self.net = self.net.to(memory_format=torch.channels_last)
+            self.permuted = True  # [batch, height, width, channels] in memory, seen as [batch, channels, ...]
+        elif chosen.spatial:
+            self.x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+        mode = "max-autotune" if task.option("max_autotune") else None
+        self.compiled = (lambda f: torch.compile(f, mode=mode)) if task.option("compile") else lambda f: f
+
+    def given(self) -> torch.Tensor:
+        x = torch.from_numpy(self.x)
+        return x.permute(0, 3, 1, 2) if self.permuted else x
+
+
+class Training(Laid):
+    def __init__(self, task: Any):
+        super().__init__(task)
+        chosen = task.workload.network
+        weights = self.net.parameters()
+        self.optimizer: Any
+        if chosen.optimizer == "adam":
+            self.optimizer = torch.optim.Adam(weights, LEARNING_RATE, fused=True)
+        else:
+            self.optimizer = torch.optim.SGD(
+                weights, LEARNING_RATE, MOMENTUM, weight_decay=chosen.weight_decay, fused=True
+            )
+        self.loss = self.compiled(lambda x, y: F.cross_entropy(self.net(x), y))
+
+    def run(self, steps: int) -> float:
+        for _ in range(steps):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self.loss(self.given(), torch.from_numpy(self.y))
+            loss.backward()
+            self.optimizer.step()
+        return loss.item()
+
+
+class Prediction(Laid):
+    def __init__(self, task: Any):
+        super().__init__(task)
+        if task.option("freeze"):
+            import torch._inductor.config as inductor
+
+            inductor.freezing = True
+        self.net.eval()
+        self.function = self.compiled(lambda x: torch.softmax(self.net(x), -1))
+
+    def run(self, steps: int) -> float:
+        with torch.inference_mode():
+            for _ in range(steps):
+                out = self.function(self.given()).numpy()
+        return float(out.sum(axis=-1).mean())
+
+
+def build(task: Any) -> Any:
+    torch.manual_seed(0)
+    return (Training if task.workload.training else Prediction)(task)

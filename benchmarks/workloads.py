@@ -1,0 +1,217 @@
+"""What is measured: networks, batch sizes, and how much arithmetic one step is; and what new processes do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from math import log, prod
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that every contender has in its own words.
+
+    shape: one example, channels last. forward: multiply-adds for one example; first: those of the products that
+    touch the input, whose gradient nobody asks for.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int
+    optimizer: str  # "adam", or "sgd": momentum 0.9
+    forward: int
+    first: int
+    weight_decay: float = 0.0
+    unit: str = "images"
+
+    @property
+    def spatial(self) -> bool:
+        """Whether it has convolutions over images, so that the layout of memory is a choice."""
+        return len(self.shape) == 3
+
+    @property
+    def first_loss(self) -> float:
+        """The loss of a network that knows nothing."""
+        return log(self.classes)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One thing that all contenders do: training steps of a network, or predictions with it."""
+
+    name: str
+    network: Network
+    batch: int
+    training: bool = True
+
+    @property
+    def flop(self) -> int:
+        """Floating point operations of one step in convolutions and products.
+
+        A training step does each product three times: output, input's gradient, weight's gradient.
+        """
+        each = 3 * self.network.forward - self.network.first if self.training else self.network.forward
+        return 2 * self.batch * each
+
+    @property
+    def kind(self) -> str:
+        return "training" if self.training else "inference"
+
+    @property
+    def about(self) -> str:
+        what = "training step" if self.training else "prediction"
+        return f"{self.network.name}, {what}, batch {self.batch}, {self.flop / 1e9:.3g} GFLOP"
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What a new process does each time: import a framework, or all that comes before a first finished step.
+
+    workload: whose first step is waited for; None where importing is all. cached: whether compiled programs of an
+    earlier run may be found on disk.
+    """
+
+    name: str
+    workload: Workload | None = None
+    cached: bool = False
+
+    @property
+    def kind(self) -> str:
+        return "start" if self.workload else "import"
+
+    @property
+    def about(self) -> str:
+        if self.workload is None:
+            return "from the start of a process until the framework is imported"
+        caches = "caches of an earlier run" if self.cached else "empty caches"
+        return f"{self.workload.about}: from the start of a process to the first finished step, {caches}"
+
+
+def conv(out: int, kernel: int, channels: int, filters: int, groups: int = 1) -> int:
+    """Multiply-adds of a convolution: output [out, out, filters]."""
+    return out * out * kernel * kernel * channels // groups * filters
+
+
+def dense(*widths: int) -> int:
+    """Multiply-adds of dense layers, one after another."""
+    return sum(prod(pair) for pair in pairwise(widths))
+
+
+def resnet18(side: int, classes: int) -> tuple[int, int]:
+    """Multiply-adds of ResNet-18, and of its first convolution."""
+    first = conv(side // 2, 7, 3, 64)
+    total, channels, out = first, 64, side // 4
+    for stage, filters in enumerate((64, 128, 256, 512)):
+        out = out // 2 if stage else out
+        total += conv(out, 3, channels, filters) + 3 * conv(out, 3, filters, filters)
+        total += conv(out, 1, channels, filters) if stage else 0
+        channels = filters
+    return total + dense(512, classes), first
+
+
+def recurrent(name: str, gates: int, steps: int, width: int, units: int) -> Network:
+    """A recurrent layer whose last output goes through a dense layer."""
+    first = steps * width * gates * units
+    forward = first + steps * units * gates * units + dense(units, 10)
+    return Network(name, (steps, width), 10, "adam", forward, first, unit="sequences")
+
+
+ALEXNET_FIRST = conv(55, 11, 3, 96)
+ALEXNET = (
+    ALEXNET_FIRST
+    + conv(27, 5, 96, 256, 2)
+    + conv(13, 3, 256, 384)
+    + conv(13, 3, 384, 384, 2)
+    + conv(13, 3, 384, 256, 2)
+    + dense(9216, 4096, 4096, 1000)
+)
+LENET_FIRST, CIFAR_FIRST, DIGITS_FIRST = conv(28, 5, 1, 6), conv(32, 5, 3, 32), conv(8, 3, 1, 32)
+
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network("alexnet", (227, 227, 3), 1000, "sgd", ALEXNET, ALEXNET_FIRST, weight_decay=5e-4),
+        Network(
+            "lenet", (28, 28, 1), 10, "adam", LENET_FIRST + conv(10, 5, 6, 16) + dense(400, 120, 84, 10), LENET_FIRST
+        ),
+        Network(
+            "cifar_quick", (32, 32, 3), 10, "adam",
+            CIFAR_FIRST + conv(16, 5, 32, 32) + conv(8, 5, 32, 64) + dense(1024, 10), CIFAR_FIRST,
+        ),
+        Network("mlp", (784,), 10, "adam", dense(784, 512, 512, 10), dense(784, 512)),
+        recurrent("lstm", 4, 28, 28, 128),
+        recurrent("gru", 3, 28, 28, 128),
+        recurrent("lstm_long", 4, 100, 64, 256),
+        recurrent("gru_long", 3, 100, 64, 256),
+        Network("resnet18", (64, 64, 3), 1000, "sgd", *resnet18(64, 1000)),
+        Network(
+            "digits", (8, 8, 1), 10, "adam", DIGITS_FIRST + conv(8, 3, 32, 64) + dense(1024, 128, 10), DIGITS_FIRST
+        ),
+    )
+}  # fmt: skip
+
+BATCHES = {
+    "alexnet32": ("alexnet", 32),
+    "alexnet128": ("alexnet", 128),
+    "lenet": ("lenet", 64),
+    "cifar_quick": ("cifar_quick", 128),
+    "mlp": ("mlp", 128),
+    "lstm": ("lstm", 128),
+    "gru": ("gru", 128),
+    "lstm_long": ("lstm_long", 64),
+    "gru_long": ("gru_long", 64),
+    "resnet18": ("resnet18", 32),
+}
+TRAINING = [Workload(name, NETWORKS[network], batch) for name, (network, batch) in BATCHES.items()]
+
+INFERENCE = [
+    Workload(f"{name}_predict{batch}", NETWORKS[name], batch, training=False)
+    for batch in (1, 64)
+    for name in ("alexnet", "lenet", "cifar_quick", "mlp", "lstm", "gru", "resnet18")
+]
+
+STARTED = [Workload("digits", NETWORKS["digits"], 64), TRAINING[0]]
+FRESH = [
+    *(
+        Fresh(f"start_{workload.name}_{'cached' if cached else 'cold'}", workload, cached)
+        for workload in STARTED
+        for cached in (False, True)
+    ),
+    Fresh("import"),
+]
+
+EVERY: list[Workload | Fresh] = [*TRAINING, *INFERENCE, *FRESH]
+GROUPS: dict[str, list[Workload | Fresh]] = {
+    "training": list(TRAINING),
+    "inference": list(INFERENCE),
+    "startup": [one for one in FRESH if one.workload],
+}
+
+# what a contender's process is asked for by name
+WORKLOADS = {workload.name: workload for workload in (*TRAINING, *INFERENCE, *STARTED)}
+
+
+def wanted(patterns: str | None) -> list[Workload | Fresh]:
+    """The workloads that patterns and names of groups mean, in the order of the list; all of them for None.
+
+    Raises ValueError for a pattern that means none.
+    """
+    names: set[str] = set()
+    for pattern in split(patterns or "*"):
+        found = GROUPS.get(pattern) or [one for one in EVERY if fnmatchcase(one.name, pattern)]
+        if not found:
+            raise ValueError(
+                f"no workload is called {pattern!r}. There are: {', '.join(one.name for one in EVERY)}; and the groups "
+                f"{', '.join(GROUPS)}."
+            )
+        names |= {one.name for one in found}
+    return [one for one in EVERY if one.name in names]
+
+
+def split(patterns: str) -> list[str]:
+    """Patterns between commas.  Raises ValueError where there is none."""
+    found = [part.strip() for part in patterns.split(",") if part.strip()]
+    if not found:
+        raise ValueError(f"a comma-separated list of names, got {patterns!r}")
+    return found
