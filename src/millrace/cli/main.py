@@ -87,6 +87,64 @@ def predict(run: Path, examples: Annotated[list[str], Parameter(negative=())], *
     predict_examples(run, examples, engine)
 
 
+@app.command
+def profile(model: str = "digits", *, batch_size: int | None = None, steps: int = 5) -> None:
+    """Measure where the time of a training step goes, layer by layer, and name the largest gap.
+
+    Parameters
+    ----------
+    model
+        A network that `millrace train` knows, alexnet, resnet18, a run directory, or a saved model.
+    batch_size
+        Examples a step; each model has its own number.
+    steps
+        How many steps to measure.
+    """
+    from millrace.cli.profile import profile_network
+
+    profile_network(model, batch_size, steps)
+
+
+@app.command
+def explain(
+    model: str = "digits",
+    *,
+    plan: Annotated[bool, Parameter(negative=())] = False,
+    batch_size: int | None = None,
+) -> None:
+    """Show what was chosen to run a network fast, and why.
+
+    Parameters
+    ----------
+    model
+        A network that `millrace train` knows, alexnet, resnet18, a run directory, or a saved model.
+    plan
+        What was chosen for the training step: for the whole program, and for each layer.
+    batch_size
+        Examples a step; each model has its own number.
+    """
+    from millrace.cli.explain import explain_plan, nothing_asked
+
+    if not plan:
+        raise nothing_asked()
+    explain_plan(model, batch_size)
+
+
+@app.command
+def doctor(*, verify: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """Say what Millrace finds on this machine; exit code 1 if --verify finds a difference.
+
+    Parameters
+    ----------
+    verify
+        Run every operation's samples through both engines, in every dtype, and report where they differ.
+    """
+    from millrace.cli.doctor import examine
+
+    if not examine(verify):
+        raise SystemExit(1)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command: exit code 2 for what the user can mend, 130 for Ctrl-C, no traceback."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)

@@ -36,7 +36,7 @@ from millrace.ir.core import Node, Value, functional
 from millrace.ir.errors import MillraceError
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Constant, Placeholder
-from millrace.ir.state import Assign, Read, Variable, is_leased
+from millrace.ir.state import Assign, Read, Variable, adopt, buffers_of, is_leased
 from millrace.ir.types import HALVES, TensorType
 
 SPLIT_GROUPS = 8  # up to so many groups of a convolution run as one convolution each
@@ -238,6 +238,12 @@ class CompiledProgram:
                 .compile()
             )
         self.notes = low.notes
+
+    def settle(self) -> None:
+        """Bring the variables that it reads to the device, where they stay: no call has to copy them again."""
+        if any(isinstance(buffer, np.ndarray) for buffer in buffers_of(self.read)):
+            with jax.enable_x64(True):
+                adopt(self.read, lambda b: jnp.array(b, copy=True) if isinstance(b, np.ndarray) else b)
 
     def __call__(self, arrays: Sequence[Any], state: Mapping[Variable, Any]) -> tuple[list[Any], dict[Variable, Any]]:
         with jax.enable_x64(True):

@@ -8,8 +8,7 @@ copies those that are leased first.
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from millrace.ir.types import TensorType, as_dtype, native
 
 STATE_LOCK = threading.RLock()  # held while a set is read or replaced
 STEP_LOCK = threading.RLock()  # held by a function that writes, from its reading to its writing
-_leases: Counter[int] = Counter()  # id of a buffer -> how many snapshots hold it
+_leases: dict[object, list[Any]] = {}  # the buffers that each snapshot holds
 
 
 class Variable(Expression):
@@ -83,17 +82,20 @@ class Variable(Expression):
 @contextmanager
 def snapshot(variables: Sequence[Variable]) -> Iterator[list[Any]]:
     """A lease on one consistent set of buffers: nobody overwrites them until it ends."""
+    lease = object()
     with STATE_LOCK:
-        buffers = [variable._buffer for variable in variables]
-        _leases.update(id(buffer) for buffer in buffers)
+        buffers = _leases[lease] = buffers_of(variables)
     try:
         yield buffers
     finally:
-        with STATE_LOCK:
-            for buffer in buffers:
-                _leases[id(buffer)] -= 1
-                if not _leases[id(buffer)]:
-                    del _leases[id(buffer)]
+        del _leases[lease]
+
+
+def adopt(variables: Sequence[Variable], adopted: Callable[[Any], Any]) -> None:
+    """Hold each variable in an engine's own form, so that no call has to bring it there; one after another."""
+    with STATE_LOCK:
+        for variable in variables:
+            variable._buffer = adopted(variable._buffer)
 
 
 def buffers_of(variables: Sequence[Variable]) -> list[Any]:
@@ -103,7 +105,7 @@ def buffers_of(variables: Sequence[Variable]) -> list[Any]:
 
 def is_leased(buffer: Any) -> bool:
     """Whether a snapshot holds this buffer, so that it must not be donated."""
-    return id(buffer) in _leases
+    return any(buffer is held for buffers in tuple(_leases.values()) for held in buffers)
 
 
 def replace(updates: Mapping[Variable, Any]) -> None:
