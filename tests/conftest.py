@@ -5,6 +5,7 @@ import os
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as Millrace sets it, also where a test imports JAX first
 
 
 @pytest.fixture(scope="session", autouse=True)

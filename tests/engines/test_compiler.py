@@ -55,9 +55,9 @@ def test_ynnpack_is_off_for_every_graph_where_it_computes_wrong_results(make, ve
 
 @pytest.mark.parametrize("version", [SAFE, "0.12.0"])
 @pytest.mark.parametrize("make", [convolutional, convolutional_gradient, convolution_in_a_loop])
-def test_ynnpack_is_off_for_convolutions_on_any_version(make, version):
+def test_convolutions_are_kept_from_ynnpack_on_any_version(make, version):
     chosen = plan(make(), "cpu", version)
-    assert chosen.options[YNNPACK_OPTION] == ""
+    assert chosen.options[YNNPACK_OPTION] == "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
     assert "convolutions" in chosen.reasons[0] and "faster" in chosen.reasons[0]
 
 
@@ -102,12 +102,15 @@ def program_options(monkeypatch, version, graph):
 
 @pytest.mark.skipif(compiler.jax.default_backend() != "cpu", reason="options of the CPU")
 @pytest.mark.parametrize(
-    ("make", "version", "off"),
-    [(dense, SAFE, False), (dense, "0.10.2", True), (dense, "0.11.0", True), (convolutional, SAFE, True)],
-)
-def test_the_option_reaches_the_compiler(monkeypatch, make, version, off):
+    ("make", "version", "option"),
+    [
+        (dense, SAFE, None), (dense, "0.10.2", ""), (dense, "0.11.0", ""),
+        (convolutional, SAFE, "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),
+    ],
+)  # fmt: skip
+def test_the_option_reaches_the_compiler(monkeypatch, make, version, option):
     chosen, given = program_options(monkeypatch, version, make())
-    assert (chosen.options.get(YNNPACK_OPTION) == "") == off
+    assert chosen.options.get(YNNPACK_OPTION) == option
     assert (given or {}) == chosen.options
 
 

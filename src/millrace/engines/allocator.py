@@ -26,6 +26,12 @@ SETTINGS = {
 }
 
 
+def release() -> None:
+    """Give the system back what lies free in the heap: much, after weights were drawn and a program compiled."""
+    if tune().startswith("allocator keeps"):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @cache
 def tune() -> str:
     """Set glibc's allocator, once for a process, and say what was done and why.

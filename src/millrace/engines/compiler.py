@@ -19,7 +19,7 @@ from typing import Any
 # user has said otherwise: only what is fatal.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from millrace.engines.allocator import tune
+from millrace.engines.allocator import release, tune
 
 ALLOCATOR = tune()  # before JAX starts threads that allocate
 
@@ -39,6 +39,7 @@ from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.state import Assign, Read, Variable, adopt, buffers_of, is_leased
 from millrace.ir.types import HALVES, TensorType
 
+LARGE = 2**24  # bytes of first weights, from which on the heap is cleared of what drawing them took
 SPLIT_GROUPS = 8  # up to so many groups of a convolution run as one convolution each
 
 
@@ -241,9 +242,13 @@ class CompiledProgram:
 
     def settle(self) -> None:
         """Bring the variables that it reads to the device, where they stay: no call has to copy them again."""
-        if any(isinstance(buffer, np.ndarray) for buffer in buffers_of(self.read)):
+        given = [buffer for buffer in buffers_of(self.read) if isinstance(buffer, np.ndarray)]
+        if given:
             with jax.enable_x64(True):
                 adopt(self.read, lambda b: jnp.array(b, copy=True) if isinstance(b, np.ndarray) else b)
+            if sum(buffer.nbytes for buffer in given) > LARGE:
+                del given
+                release()
 
     def __call__(self, arrays: Sequence[Any], state: Mapping[Variable, Any]) -> tuple[list[Any], dict[Variable, Any]]:
         with jax.enable_x64(True):

@@ -90,9 +90,13 @@ class Graph:
         Variables are read and not written.
         """
         results: dict[Value, Any] = dict(zip(self.inputs, arrays, strict=True))
+        last = {x: node for node in self.nodes for x in node.inputs}
         for node in self.nodes:
             if node.outputs[0] not in results:
                 results |= zip(node.outputs, apply(node, [results[x] for x in node.inputs]), strict=True)
+            for x in node.inputs:
+                if last[x] is node and x not in self.outputs:
+                    results.pop(x, None)  # large weights are drawn here: what was needed goes at once
         return [results[value] for value in self.outputs]
 
 

@@ -19,6 +19,8 @@ from millrace.ops.shape import inverse_permutation
 
 Axes = tuple[int, ...]
 
+FEW, LARGE = 128, 2**22  # rows at most, and numbers of the matrix at least, where the large factor goes first
+
 
 @dataclass(frozen=True)
 class Dot(Primitive):
@@ -93,9 +95,21 @@ class Dot(Primitive):
     def flop(self, x: TensorType, y: TensorType) -> int:
         return 2 * elements(self.infer(x, y)) * math.prod(int(x.shape[a]) for a in self.x_contract)
 
+    def is_few_by_transposed(self, x: Any, y: Any) -> bool:
+        """Whether x has a few rows, and y is a large matrix whose rows they are multiplied by."""
+        matrices = x.ndim == y.ndim == 2 and self.x_contract == self.y_contract == (1,)
+        return matrices and x.dtype.name == "float32" and 1 < x.shape[0] <= FEW and y.size >= LARGE
+
     def lower(self, low: Any, x: Any, y: Any) -> Any:
         axes = ((self.x_contract, self.y_contract), (self.x_batch, self.y_batch))
         if x.dtype.name not in HALVES:
+            if low.platform == "cpu" and self.is_few_by_transposed(x, y):
+                # The backward pass of a large dense layer: 6.8 ms for 13.3 at [32, 4096] by [9216, 4096], 22.8 for
+                # 25.7 at 128 rows, but 0.34 for 0.21 at [128, 512] by [512, 512] (2 cores, Zen 5).
+                low.note("large factor first", "twice as fast as a few rows by a large transposed matrix on a CPU")
+                turned = low.boundary(low.jnp.transpose, x)
+                out = low.lax.dot(y, turned, precision=low.lax.Precision.HIGHEST)
+                return low.boundary(low.jnp.transpose, out)
             return low.lax.dot_general(x, y, axes, precision=low.lax.Precision.HIGHEST)
         return low.lax.dot_general(x, y, axes, preferred_element_type=np.float32).astype(x.dtype)
 

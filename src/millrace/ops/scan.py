@@ -19,7 +19,7 @@ from millrace.ir.types import TensorType
 from millrace.ir.work import flop
 from millrace.ops.arithmetic import Add, Multiply
 from millrace.ops.contract import Dot
-from millrace.ops.elementwise import Tanh
+from millrace.ops.elementwise import Elementwise, Tanh
 from millrace.ops.sampling import bad_types, tensor, uniform
 from millrace.ops.shape import Transpose
 
@@ -197,11 +197,17 @@ class _Backward:
         return products, rest
 
     def _kept(self, results: list[Value], seeds: set[Value]) -> list[Value]:
-        """What the backward step reads from the forward one: made without its seeds, and not an input of it."""
+        """What the backward step reads from the forward one: made without its seeds, and not an input of it.
+
+        What only derivatives need and a pass over elements makes of it, such as 1 - tanh(x)^2, the backward step
+        makes itself: to keep a value costs a write and a read at each step.
+        """
         nodes = topological(results)
+        forward = {value for node in topological(self.graph.outputs) for value in node.outputs}
         backward: set[Value] = set(seeds)
         for node in nodes:
-            if any(value in backward for value in node.inputs):
+            derived = node.outputs[0] not in forward and (isinstance(node.op, Elementwise) or node.op.moves)
+            if any(value in backward for value in node.inputs) or (derived and node.inputs):
                 backward.update(node.outputs)
         used = {x: None for node in nodes if node.outputs[0] in backward for x in node.inputs if x not in backward}
         used |= {value: None for value in results if value not in backward}
