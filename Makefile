@@ -75,4 +75,4 @@ docs: $(VENV)/.dev  ## the references of operations and of layers
 	$(BIN)/python -m millrace.explain.reference docs
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,7 +15,7 @@ from millrace.ir.types import TensorType
 from millrace.ops.compare import Cast
 from millrace.ops.elementwise import IntegerPower
 from millrace.ops.reduce import Sum
-from millrace.ops.shape import Broadcast, Concatenate, Reshape, Size, Slice, Transpose
+from millrace.ops.shape import Broadcast, Concatenate, Pad, Reshape, Size, Slice, Transpose
 
 x = Placeholder("x", TensorType("float32", (2, 3)))()
 y = Placeholder("y", TensorType("float32", (2, 3)))()
@@ -41,6 +41,7 @@ EXAMPLES = {
     "reverse of reverse = x": lambda: mr.flip(mr.flip(x, 0), 0),
     "size of a number = a constant": lambda: x * mr.cast(Size(7)(), "float32"),
     "slice of everything = x": lambda: Slice((0, 0), (2, 3), (1, 1))(x),
+    "sum of pads that tile = concatenate": lambda: Pad((0, 0), (2, 0), (0, 0))(x) + Pad((2, 0), (0, 0), (0, 0))(y),
     "sum over no axes = x": lambda: Sum(())(x),
     "transpose of transpose = one transpose": lambda: mr.exp(mr.transpose(mr.transpose(x))),
     "transpose that moves nothing = x": lambda: Transpose((0, 1))(x),
@@ -113,6 +114,19 @@ def test_an_unknown_rule_is_refused_with_the_nearest_one():
 
 def test_every_rule_says_what_it_does():
     assert all(mr.rewrites().values())
+
+
+@pytest.mark.parametrize("lows", [(0, 1), (0, 3), (1, 2), (0, 0)])
+def test_pads_that_leave_gaps_or_overlap_are_added(lows):
+    both = [Pad((low, 0), (4 - low, 0), (0, 0))(value) for low, value in zip(lows, (x, y), strict=True)]
+    made = mr.simplify(graph_of(both[0] + both[1]))
+    assert not any(node.op.name == "Concatenate" for node in made.nodes)
+
+
+def test_the_body_of_a_loop_is_simplified_as_well():
+    last, _ = mr.scan(lambda s, t: (mr.negative(mr.negative(s + t)), None), mr.zeros((3,)), x)
+    (node,) = [n for n in mr.simplify(graph_of(last)).nodes if n.op.name == "Scan"]
+    assert [n.op.name for n in node.op.graph.nodes if n.inputs] == ["Add"]
 
 
 def test_the_inputs_stay_the_inputs():

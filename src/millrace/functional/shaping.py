@@ -20,7 +20,7 @@ from millrace.ir.core import Value
 from millrace.ir.dims import Dim, Size, product
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.state import Variable
-from millrace.ops import index, shape
+from millrace.ops import index, rearranging, shape  # noqa: F401  (rearranging registers its rewrites)
 
 
 def reshape(x: Like, newshape: Sequence[Size] | Size) -> Value:

@@ -7,12 +7,14 @@ about a particular operation stand beside it in `millrace.ops`; the general ones
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from millrace.ir.core import Node, Op, Value, functional
 from millrace.ir.errors import one_of
 from millrace.ir.graph import Graph, again, apply, rebuilt, topological
 from millrace.ir.leaves import Constant, Literal
+from millrace.ir.text import Body
 
 GENERAL = {
     "constant-folding": "an operation on constants is computed now",
@@ -57,7 +59,19 @@ def simplify(graph: Graph, off: Collection[str] = (), passes: int = 4) -> Graph:
         graph = _once(graph, frozenset(off))
         if [n.op for n in graph.nodes] == [n.op for n in before.nodes]:
             break
-    return graph
+    return _within_loops(graph, off)
+
+
+def _within_loops(graph: Graph, off: Collection[str]) -> Graph:
+    """The graph with the bodies of its loops simplified as well; last, since until then bodies are compared."""
+
+    def make(node: Node, inputs: tuple[Value, ...]) -> Any:
+        bodies = {name: value for name, value in vars(node.op).items() if isinstance(value, Body)}
+        simpler = {name: Body(simplify(body.graph, off)) for name, body in bodies.items()}
+        changed = {name: body for name, body in simpler.items() if body != bodies[name]}
+        return again(node, replace(node.op, **changed) if changed else node.op, inputs)  # type: ignore[type-var]
+
+    return graph.rebuild(make) if any(isinstance(v, Body) for n in graph.nodes for v in vars(n.op).values()) else graph
 
 
 def _once(graph: Graph, off: frozenset[str]) -> Graph:
