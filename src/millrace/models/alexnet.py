@@ -22,18 +22,16 @@ DEVIATION = 0.01  # of the first weights
 
 def convolution(filters: int, size: int, name: str, bias: float, **how: Any) -> Conv2D:
     """A convolution with its ReLU; a first bias of 1 lets it learn from the start, since ReLU then passes most."""
-    return Conv2D(
-        filters, size, activation="relu", kernel_initializer=RandomNormal(stddev=DEVIATION),
-        bias_initializer=Constant(bias),
-        name=name, **how,
-    )  # fmt: skip
+    return Conv2D(filters, size, activation="relu", name=name, **first(bias), **how)
 
 
 def dense(units: int, activation: str, name: str, bias: float) -> Dense:
-    return Dense(
-        units, activation, kernel_initializer=RandomNormal(stddev=DEVIATION),
-        bias_initializer=Constant(bias), name=name
-    )  # fmt: skip
+    return Dense(units, activation, name=name, **first(bias))
+
+
+def first(bias: float) -> dict[str, Any]:
+    """How weights begin: normal numbers around 0, and one bias for all."""
+    return {"kernel_initializer": RandomNormal(stddev=DEVIATION), "bias_initializer": Constant(bias)}
 
 
 def network(classes: int = 1000) -> Model:
