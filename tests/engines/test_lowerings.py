@@ -107,6 +107,23 @@ def test_a_known_shape_of_another_dtype_is_still_converted_or_refused():
         run(np.float32([1, 1]))
 
 
+@pytest.mark.skipif(not CPU, reason="chosen on CPUs")
+def test_a_large_step_computes_with_its_arguments_as_they_were(monkeypatch):
+    """Its arguments are copied to one place, again and again, while the call before may still run."""
+    monkeypatch.setattr(compiler, "LARGE", 0)
+    w = mr.Variable(np.zeros((300, 300), np.float32), name="w")
+    x = mr.Input((300,), name="x")
+    step = mr.function([x], [], {w: w + mr.matmul(mr.transpose(x), mr.tanh(x))})
+    given, expected = rows(0, 400, 300), np.zeros((300, 300))
+    for n in range(5):
+        given[:] = n + 1
+        step(given)
+        expected += 400.0 * (n + 1) * np.tanh(n + 1.0)
+    given[:] = np.nan
+    assert step.programs[0].is_large
+    np.testing.assert_allclose(w.numpy(), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [

@@ -239,6 +239,11 @@ class CompiledProgram:
                 .compile()
             )
         self.notes = low.notes
+        memory = self.compiled.memory_analysis() if backend == "cpu" and graph.updates else None
+        self.is_large = memory is not None and memory.temp_size_in_bytes > LARGE
+        self.running: Any = None  # a result of the call before
+        self.places: list[np.ndarray | None] = []  # where a large program keeps its arguments
+        self.calls = 0
 
     def settle(self) -> None:
         """Bring the variables that it reads to the device, where they stay: no call has to copy them again."""
@@ -254,10 +259,38 @@ class CompiledProgram:
         with jax.enable_x64(True):
             donated = [_own(state[variable]) for variable in self.donated]
             shared = [state[variable] for variable in self.shared]
-            # XLA reads a NumPy array's own memory, and later: a copy stays as it was when the caller writes on
-            private = [np.array(x) if isinstance(x, np.ndarray) else x for x in arrays]
-            outputs, updates = self.compiled(donated, shared, *private)
+            outputs, updates = self.compiled(donated, shared, *self.private(arrays))
+        if self.is_large:
+            self.running = next(iter((*outputs, *updates)))
         return outputs, dict(zip(self.updated, updates, strict=True))
+
+    def private(self, arrays: Sequence[Any]) -> list[Any]:
+        """Copies of arguments: XLA reads a NumPy array's own memory, and later, when the caller may have written on."""
+        if not self.is_large:
+            return [np.array(x) if isinstance(x, np.ndarray) else x for x in arrays]
+        if not self.places:
+            self.places = [np.empty(v.shape, v.dtype) if v.dtype != "bfloat16" else None for v in self.graph.inputs]
+        copies = list(arrays)
+        for n, (x, place) in enumerate(zip(arrays, self.places, strict=True)):
+            if isinstance(x, np.ndarray):
+                copies[n] = np.array(x) if place is None else place
+                if place is not None:
+                    np.copyto(place, x)
+        return copies
+
+    def make_room(self) -> None:
+        """Wait until the call before has ended, where two at once would need much memory in between.
+
+        And keep that memory whole: new copies of arguments would be cut out of it while it is free, so that the next
+        call finds no room and the heap grows by as much again. AlexNet's step, batch 32, stays at 1.4 GB in place of
+        2.4 to 3.0. Call it before what locks the state.
+        """
+        if self.is_large:
+            if self.running is not None and not self.running.is_deleted():
+                self.running.block_until_ready()
+            self.calls += 1
+            if self.calls in (2, 4, 8):  # what an early call left behind
+                release()
 
     donates = True
 

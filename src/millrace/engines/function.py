@@ -132,6 +132,7 @@ class Function:
                     outputs, updates = program(given, dict(zip(variables, buffers, strict=True)))
                 replace(updates)
                 return outputs
+            program.make_room()
             with STATE_LOCK:  # through dispatch: nobody may read a buffer that is being given away
                 state = dict(zip(variables, buffers_of(variables), strict=True))
                 outputs, updates = program(given, state)
