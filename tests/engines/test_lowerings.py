@@ -124,6 +124,23 @@ def test_a_large_step_computes_with_its_arguments_as_they_were(monkeypatch):
     np.testing.assert_allclose(w.numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.skipif(not CPU, reason="chosen on CPUs")
+def test_large_steps_that_hand_a_variable_to_and_fro_keep_their_arguments(monkeypatch):
+    """The other step takes the memory of what the first one made, so that the first cannot wait for it."""
+    monkeypatch.setattr(compiler, "LARGE", 0)
+    w = mr.Variable(np.zeros((300, 300), np.float32), name="w")
+    x = mr.Input((300,), name="x")
+    product = mr.matmul(mr.transpose(x), mr.tanh(x))
+    add, take = mr.function([x], [], {w: w + product}), mr.function([], [], {w: w * 1.0})
+    given, expected = rows(0, 400, 300), np.zeros((300, 300))
+    for n in range(5):
+        given[:] = n + 1
+        add(given)
+        take()
+        expected += 400.0 * (n + 1) * np.tanh(n + 1.0)
+    np.testing.assert_allclose(w.numpy(), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [

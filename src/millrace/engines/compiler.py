@@ -39,7 +39,7 @@ from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.state import Assign, Read, Variable, adopt, buffers_of, is_leased
 from millrace.ir.types import HALVES, TensorType
 
-LARGE = 2**24  # bytes of first weights, from which on the heap is cleared of what drawing them took
+LARGE = 2**24  # bytes of first weights, or in between, from which on a program takes care of the heap
 SPLIT_GROUPS = 8  # up to so many groups of a convolution run as one convolution each
 
 
@@ -147,7 +147,7 @@ class Low:
         XLA fuses a cheap producer into each of its uses and computes it again for each: around pooling and response
         normalization many times over, and by slow loops. A call that may not be inlined is a boundary that fusion
         keeps to, and costs nothing else; an optimization_barrier is removed before fusion. AlexNet's step, batch 32,
-        takes 1.24 times as long without boundaries (0.60 against 0.48 s on 2 cores of a Zen 5 EPYC).
+        takes 1.24 times as long without boundaries (0.60 against 0.48 s for a sketch of it, 2 cores, Zen 5).
         """
         if self.platform != "cpu":
             return f(*arrays)
@@ -282,11 +282,13 @@ class CompiledProgram:
         """Wait until the call before has ended, where two at once would need much memory in between.
 
         And keep that memory whole: new copies of arguments would be cut out of it while it is free, so that the next
-        call finds no room and the heap grows by as much again. AlexNet's step, batch 32, stays at 1.4 GB in place of
+        call finds no room and the heap grows by as much again. AlexNet's step, batch 32, stays at 1.4 to 1.7 GB in place of
         2.4 to 3.0. Call it before what locks the state.
         """
         if self.is_large:
-            if self.running is not None and not self.running.is_deleted():
+            if self.running is not None and self.running.is_deleted():
+                self.places = []  # given to another program, so nobody can wait for it, and it may still be read
+            elif self.running is not None:
                 self.running.block_until_ready()
             self.calls += 1
             if self.calls in (2, 4, 8):  # what an early call left behind
