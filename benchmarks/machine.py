@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from millrace.engines.machine import cores, memory
+
 PACKAGES = ("millrace", "numpy", "jax", "jaxlib", "torch", "keras", "tensorflow", "tensorflow-cpu")
 
 ASK_VERSIONS = """
@@ -57,14 +59,6 @@ def processor() -> str:
     return ", ".join(part for part in (name, *more) if part)
 
 
-def memory() -> float:
-    """The machine's memory in GiB, or 0 where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    except (ValueError, OSError, AttributeError):
-        return 0.0
-
-
 def available() -> float:
     """The memory in MiB that new processes can have without swapping; endless where the system does not say."""
     found = first_line("/proc/meminfo", "MemAvailable")
@@ -75,11 +69,6 @@ def resident(pid: int) -> float:
     """The memory in MiB that a process has now; 0 where the system does not say."""
     found = first_line(f"/proc/{pid}/status", "VmRSS")
     return int(found.split()[0]) / 1024 if found else 0.0
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def revision() -> str:

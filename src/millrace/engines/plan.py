@@ -46,7 +46,7 @@ def plan(graph: Graph, platform: str, jaxlib_version: str) -> Plan:
         chosen.options[YNNPACK_OPTION] = ""
         chosen.reasons.append(f"YNNPACK off: jaxlib {jaxlib_version} computes wrong results with it")
     elif any(op.name in CONVOLUTIONS for op in operations(graph)):
-        # Float32 convolutions run 3 to 13 times faster on Eigen (2 cores, Zen 3; 1.1 to 3 times on Zen 5). Matrix
+        # Float32 convolutions run 3 to 13 times faster on Eigen (2 cores, Zen 3; 0.8 to 2.9 times on Zen 5). Matrix
         # products stay with YNNPACK: Eigen's by a transposed matrix, which every dense layer's backward pass has,
         # take 2 to 11 times as long. AlexNet's step, batch 32: 0.46 s so, 0.70 s with both on Eigen (Zen 5).
         chosen.options[YNNPACK_OPTION] = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
