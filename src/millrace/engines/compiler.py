@@ -282,7 +282,7 @@ class CompiledProgram:
         """Wait until the call before has ended, where two at once would need much memory in between.
 
         And keep that memory whole: new copies of arguments would be cut out of it while it is free, so that the next
-        call finds no room and the heap grows by as much again. AlexNet's step, batch 32, stays at 1.4 to 1.7 GB in place of
+        call finds no room and the heap grows by as much again. AlexNet's step, batch 32, stays at 1.4 to 1.7 GB for
         2.4 to 3.0. Call it before what locks the state.
         """
         if self.is_large:
