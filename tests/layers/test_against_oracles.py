@@ -158,7 +158,10 @@ RANDOM = {  # held to their statistics in test_layer_behaviour.py
     "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
     "ActivityRegularization",
 }  # fmt: skip
-ELSEWHERE = {"Layer", "Cell", "Hopfield", "ModernHopfield"}  # bases, and what has a test file of its own
+ELSEWHERE = {  # bases, and what has a test file of its own
+    "Layer", "Cell", "Hopfield", "ModernHopfield", "CenterCrop", "Cutout", "MeanSubtraction", "MixUp", "Normalization",
+    "PCAColor", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomErasing", "RandomFlip", "Rescaling",
+}  # fmt: skip
 PUBLIC = sorted(name for name in layers.__all__ if isinstance(getattr(layers, name), type))
 
 

@@ -46,6 +46,12 @@ GOOD = {  # arguments that can be, and the shapes of the inputs
     "Softmax": ({}, [ROW]), "LogSoftmax": ({}, [ROW]), "Sigmoid": ({}, [ROW]),
     **{kind: ({}, [ROW] * 2)
        for kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")},
+    **{kind: ({"height": 2, "width": 3}, [IMAGE]) for kind in ("CenterCrop", "RandomCrop")},
+    "RandomFlip": ({}, [IMAGE]), "RandomBrightness": ({"factor": 0.2}, [IMAGE]), "Cutout": ({"size": 2}, [IMAGE]),
+    "RandomContrast": ({"factor": 0.2}, [IMAGE]), "RandomErasing": ({}, [IMAGE]), "MixUp": ({}, [ROW]),
+    "PCAColor": ({"eigenvalues": [1, 1, 1, 1], "eigenvectors": [[1, 0, 0, 0]] * 4}, [IMAGE]),
+    "Rescaling": ({"scale": 2}, [ROW]), "MeanSubtraction": ({"mean": [1, 2, 3, 4]}, [IMAGE]),
+    "Normalization": ({"mean": 1, "variance": 2}, [IMAGE]),
     "Dot": ({"axes": 1}, [ROW] * 2), "Residual": ({"block": [layers.Dense(4)]}, [ROW]),
 }  # fmt: skip
 
@@ -81,12 +87,19 @@ BAD = {  # for each argument, values that it cannot have
     "dims": [3, (1,), (2, 3), "ab", (1, 1), (1, 2.0)],
     "target_shape": [(3,), 8, "ab", (0,), (-1, -1), (1.5,), (True, 4), ()],
     **dict.fromkeys(("layer", "cell", "block"), ("LSTM", 3, None, [])), "backward_layer": ["LSTM", 3],
+    **dict.fromkeys(("height", "width"), (*WHOLE, 9, None)), "mode": ["diagonal", 3, None, ["horizontal"]],
+    "factor": [-2, 1.5, "a", NAN, True, None, (0.5, 2), (1,), ("a", 1)],
+    "value_range": [(1, 0), (0, 0), 255, (0,), ("a", 1), None, (0, math.inf)],
+    "fill_value": ["a", NAN, True, ["a", 0, 0, 0]], "eigenvalues": [3, "a", [1, 1], [NAN] * 4, None, []],
+    "eigenvectors": [3, "a", [1, 1, 1, 1], [[1, 2]] * 2, None, [[1], [1, 2]]],
+    "mean": ["a", [NAN] * 4, [1, 2, 3], [[1], [1, 2]], []], "variance": ["a", [1, 2, 3], None, -1, [NAN] * 4],
+    "offset": ["a", NAN, None, True, [1, 2], ["a"] * 4],
     "shortcut": ["Dense", 3], "dtype": ["float3", "mixed_float16", 3, ["float32"]],
 }  # fmt: skip
 FREE = {  # yes or no
     "use_bias", "reset_after", "unit_forget_bias", "return_sequences", "return_state", "go_backwards", "stateful",
     "zero_output_for_mask", "use_scale", "center", "scale", "normalize", "mask_zero", "keepdims", "linear",
-    "alpha_divided_by_n", "trainable",
+    "alpha_divided_by_n", "trainable", "invert",
 }  # fmt: skip
 OWN = {  # where a layer takes an argument in another way
     ("ZeroPadding2D", "padding"): SIDES, ("GroupNormalization", "groups"): [0, -2, 3, 1.5, "8", True, None],
@@ -94,6 +107,10 @@ OWN = {  # where a layer takes an argument in another way
     ("Dropout", "rate"): SHARE, ("BatchNormalization", "axis"): [*BAD["axis"], 0],
     ("LayerNormalization", "axis"): [*BAD["axis"], (), (1, "a")], ("RMSNormalization", "axis"): [*BAD["axis"], ()],
     ("Concatenate", "axis"): ["a", 1.5, True, None, 7, -9],
+    ("Cutout", "size"): WHOLE, ("Cutout", "fill_value"): ["a", NAN, True, None, (0, 0)],
+    ("RandomErasing", "scale"): [0.3, (0.5, 0.2), (0, 2), (-1, 0.5), "a", None, (0.1, "a")],
+    ("Rescaling", "scale"): BAD["offset"], ("MeanSubtraction", "mean"): [*BAD["mean"], None],
+    ("Normalization", "axis"): ["a", 1.5, True, 7, -9, 0, (), (1, "a")],
     ("SeparableConv1D", "depth_multiplier"): [*WHOLE, None],
 }  # fmt: skip
 MORE = dict.fromkeys(("SimpleRNN", "LSTM", "GRU"), ("dropout", "recurrent_dropout", "seed"))

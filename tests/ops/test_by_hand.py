@@ -13,8 +13,11 @@ from millrace.ir.types import TensorType
 from millrace.ops.compare import Cast
 from millrace.ops.contract import Dot
 from millrace.ops.convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
+from millrace.ops.crops import Crop
 from millrace.ops.index import Iota
+from millrace.ops.mixing import MixUp
 from millrace.ops.normalization import SoftmaxCrossEntropy
+from millrace.ops.once import Once
 from millrace.ops.pooling import AveragePool, MaxPool, MaxPoolGather, MaxPoolGradient, WindowSum
 from millrace.ops.random import Dropout, RandomBits, threefry2x32
 from millrace.ops.shape import Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose
@@ -767,3 +770,36 @@ def test_by_itself_every_example_counts_once():
 def test_training_sees_the_second_of_two():
     x, y = np.float32([1.0, 2.0]), np.float32([5.0, 6.0])
     assert mr.evaluate(mr.training_only(x, y)).tolist() == [5.0, 6.0]
+
+
+# ---- images
+
+
+@covers("Crop")
+def test_windows_are_cut_where_each_image_says():
+    x = np.arange(24.0).reshape(2, 3, 4, 1)
+    top, left = np.array([0, 1], np.int32), np.array([2, 0], np.int32)
+    out = run(Crop(2, 2), x, top, left)
+    equal(out[..., 0], [[[2, 3], [6, 7]], [[16, 17], [20, 21]]])
+    outside = run(Crop(2, 2), x, np.array([-5, 9], np.int32), np.array([9, -5], np.int32))
+    equal(outside[..., 0], [[[2, 3], [6, 7]], [[16, 17], [20, 21]]])  # moved to the nearest place inside
+
+
+@covers("Crop")
+def test_the_gradient_of_a_window_lies_where_it_was_cut():
+    x = np.arange(24.0).reshape(2, 3, 4, 1)
+    (dx,) = slope(lambda *given: mr.square(Crop(2, 2)(*given)), x, np.int32([0, 1]), np.int32([2, 0]))
+    expected = np.zeros((2, 3, 4, 1))
+    expected[0, :2, 2:], expected[1, 1:, :2] = 2 * x[0, :2, 2:], 2 * x[1, 1:, :2]
+    equal(dx, expected)
+
+
+@covers("MixUp")
+def test_examples_are_mixed_by_their_shares():
+    x, share, partner = np.array([[1.0, 2], [10, 20], [100, 200]]), np.float32([0.75, 0.5, 1]), np.int32([1, 2, 0])
+    equal(run(MixUp(), x, share, partner), [[3.25, 6.5], [55, 110], [100, 200]])
+
+
+@covers("Once")
+def test_once_changes_nothing():
+    equal(run(Once(), np.array([1.5, -2])), [1.5, -2])

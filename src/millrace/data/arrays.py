@@ -1,15 +1,15 @@
-"""Examples in memory: checked once, then handed out in batches in an order that seed and epoch decide."""
+"""Examples in memory, checked once; and the order of an epoch, which seed and epoch decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from millrace.data.source import Source, Taken
 from millrace.ir.dims import Dim, shape_text
-from millrace.ir.errors import ArgumentError, DataError
+from millrace.ir.errors import DataError
 from millrace.ir.types import TensorType, is_float_array
 from millrace.ops.random import threefry2x32
 
@@ -20,16 +20,14 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
         high, low = threefry2x32(
             np.uint32(seed), np.uint32(0x5EED), np.full(count, epoch, np.uint32), np.arange(count, dtype=np.uint32)
         )
-    return np.argsort(high.astype(np.uint64) << np.uint64(32) | low, kind="stable")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Arrays of one size for each batch: a short last one is filled up, and `weights` [batch] is 0 there."""
-
-    arrays: tuple[np.ndarray, ...]
-    weights: np.ndarray
-    count: int  # how many examples are real
+    # By 16 bits at a time, the lowest first, which NumPy sorts in one pass: the order that sorting 64 bits gives, for
+    # 60,000 records in half the time.
+    order = np.arange(count)
+    for word in (low, high):
+        for shift in (0, 16):
+            digit = (word >> np.uint32(shift)).astype(np.uint16)
+            order = order[np.argsort(digit[order], kind="stable")]
+    return order
 
 
 def checked_array(array: Any, type: TensorType, name: str) -> np.ndarray:
@@ -91,39 +89,28 @@ def checked_labels(array: np.ndarray, classes: int, name: str) -> np.ndarray:
     return array.astype(np.int32)
 
 
-class Arrays:
-    """Arrays of equal length, as batches.
+class Arrays(Source):
+    """Arrays of equal length as a source: record n is row n of each.
 
     Raises DataError where their lengths differ.
     """
 
-    def __init__(self, arrays: Sequence[np.ndarray], names: Sequence[str]):
-        self.arrays = tuple(arrays)
+    def __init__(self, arrays: Sequence[np.ndarray], names: Sequence[str], name: str = "arrays"):
+        self.arrays, self.name = tuple(arrays), name
         self.count = len(self.arrays[0])
-        for array, name in zip(self.arrays, names, strict=True):
+        for array, called in zip(self.arrays, names, strict=True):
             if len(array) != self.count:
                 raise DataError(
-                    f"{names[0]} has {self.count} examples, but {name} has {len(array)}: give one for each."
+                    f"{names[0]} has {self.count} examples, but {called} has {len(array)}: give one for each."
                 )
+        self.elements = tuple(TensorType(array.dtype.name, array.shape[1:]) for array in self.arrays)
 
-    def steps(self, batch_size: int) -> int:
-        """The number of batches of an epoch, the last one perhaps short."""
-        return -(-self.count // batch_size)
+    def take(self, numbers: np.ndarray) -> Taken:
+        return Taken(tuple(array.take(numbers, axis=0) for array in self.arrays))
 
-    def batches(self, batch_size: int, order: np.ndarray | None = None, first: int = 0) -> Iterator[Batch]:
-        """Every example once, from batch number `first` on.
+    def run(self, first: int, last: int) -> Taken:
+        """Rows that follow one another are not copied."""
+        return Taken(tuple(array[first:last] for array in self.arrays))
 
-        A short last batch is filled with copies of its own examples, which do no harm to any arithmetic,
-        and masked by zero weights: so one compiled program serves all.
-        """
-        if batch_size < 1:
-            raise ArgumentError(f"batch_size must be at least 1, got {batch_size}.")
-        for step in range(first, self.steps(batch_size)):
-            start, stop = step * batch_size, min((step + 1) * batch_size, self.count)
-            chosen: Any = slice(start, stop) if order is None else order[start:stop]
-            weights = np.ones(batch_size, np.float32)
-            if stop - start < batch_size:
-                real = np.arange(start, stop) if order is None else chosen
-                chosen = np.resize(real, batch_size)
-                weights[stop - start :] = 0
-            yield Batch(tuple(array[chosen] for array in self.arrays), weights, stop - start)
+    def record(self, number: int) -> str:
+        return f"example {number}"

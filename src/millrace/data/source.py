@@ -46,6 +46,24 @@ class Source:
         """
         raise NotImplementedError
 
+    def run(self, first: int, last: int) -> Taken:
+        """The records from number `first` to `last` - 1."""
+        return self.take(np.arange(first, last))
+
     def record(self, number: int) -> str:
         """What messages call a record: a file's name, a line, or its number."""
         return f"record {number}"
+
+
+class Part(Source):
+    """Records `first` to `last` - 1 of another source."""
+
+    def __init__(self, source: Source, first: int, last: int):
+        self.source, self.first, self.count = source, first, last - first
+        self.name, self.elements, self.classes = source.name, source.elements, source.classes
+
+    def take(self, numbers: np.ndarray) -> Taken:
+        return self.source.take(numbers + self.first)
+
+    def record(self, number: int) -> str:
+        return self.source.record(number + self.first)

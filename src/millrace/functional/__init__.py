@@ -7,7 +7,9 @@ from millrace.functional import (
     arithmetic,
     convert,
     differentiation,
+    images,
     loops,
+    mixing,
     networks,
     operators,
     products,
@@ -103,7 +105,21 @@ from millrace.functional.convert import (
     zeros_like,
 )  # fmt: skip
 from millrace.functional.differentiation import gradients, vjp
+from millrace.functional.images import (
+    center_crop,
+    flip_left_right,
+    flip_up_down,
+    pca_color,
+    random_brightness,
+    random_contrast,
+    random_crop,
+    random_cutout,
+    random_erasing,
+    random_flip,
+    subtract_mean,
+)
 from millrace.functional.loops import scan
+from millrace.functional.mixing import mixup, random_beta, random_partner
 from millrace.functional.networks import (
     attention_weights,
     batch_normalization,
@@ -133,6 +149,7 @@ from millrace.functional.randomness import (
     next_state,
     random_bernoulli,
     random_bits,
+    random_integers,
     random_normal,
     random_state,
     random_uniform,

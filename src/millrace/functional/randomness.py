@@ -89,6 +89,17 @@ def random_bernoulli(state: Like, p: float, shape: Sequence[Size], stream: str) 
     return less(random_bits(state, shape, stream), constant(np.uint32(bound)))
 
 
+def random_integers(state: Like, shape: Sequence[Size], stream: str, bound: Like, dtype: str = "int32") -> Value:
+    """Whole numbers from 0 up to, not including, bound: a number from 1 to 2^32, or one for each (a value of `shape`).
+
+    The high half of a word's product with the bound, so exactly the same on every engine; no number is more probable
+    than another by more than one part in 2^32 / bound.  Source: Lemire 2019, Fast random integer generation.
+    """
+    words = cast(random_bits(state, shape, stream), "uint64")
+    limit = constant(np.uint64(bound)) if isinstance(bound, int) else cast(bound, "uint64")
+    return cast(right_shift(multiply(words, limit), np.uint64(32)), dtype)
+
+
 def dropout(x: Like, rate: float, state: Like, stream: str = "dropout") -> Value:
     """Each element 0 with probability `rate`, else divided by 1 - rate.  Source: Keras dropout."""
     return Dropout(float(rate), stream)(as_value(x), as_value(state))
@@ -100,6 +111,6 @@ def training_only(x: Like, y: Like) -> Value:
 
 
 __all__ = [
-    "dropout", "next_state", "random_bernoulli", "random_bits", "random_normal", "random_state", "random_uniform",
-    "training_only",
+    "dropout", "next_state", "random_bernoulli", "random_bits", "random_integers", "random_normal", "random_state",
+    "random_uniform", "training_only",
 ]  # fmt: skip

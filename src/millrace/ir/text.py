@@ -30,6 +30,8 @@ from millrace.ir.leaves import Constant, Literal
 from millrace.ir.state import Assign, Read, Variable
 from millrace.ir.types import TensorType
 
+ANY_TYPE = r"(?:\w+\[[^\[\]]*\]|stream<[^<>]*>)"
+
 
 class Body:
     """A graph as an attribute of an operation, such as a loop's body: compared by its text."""
@@ -121,9 +123,7 @@ class _Reader:
             if not isinstance(value.op, Assign):
                 raise GraphError(f"{match[1]} is no assignment")
             self.updates[value.op.variable] = value.node.inputs[0]
-        elif match := re.fullmatch(
-            r"([\w, ]+) = (.*) : (\w+\[[^\[\]]*\](?:; \w+\[[^\[\]]*\])*)(?: @ ('.*'|\".*\"))?", line
-        ):
+        elif match := re.fullmatch(rf"([\w, ]+) = (.*) : ({ANY_TYPE}(?:; {ANY_TYPE})*)(?: @ ('.*'|\".*\"))?", line):
             self.node(_names(match[1]), match[2], match[3].split("; "), match[4] and ast.literal_eval(match[4]))
         elif line == "}" and self.returned:
             self.ended = True

@@ -2,6 +2,17 @@
 
 from millrace.functional import Input
 from millrace.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
+from millrace.layers.augmentation import (
+    CenterCrop,
+    Cutout,
+    MixUp,
+    PCAColor,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+)
 from millrace.layers.base import LAYERS, Layer, set_seed
 from millrace.layers.calls import mask_of
 from millrace.layers.cells import Cell, GRUCell, LSTMCell, SimpleRNNCell
@@ -68,6 +79,7 @@ from millrace.layers.pooling import (
     Pooling,
 )
 from millrace.layers.recurrent import GRU, LSTM, RNN, Bidirectional, SimpleRNN
+from millrace.layers.scaling import MeanSubtraction, Normalization, Rescaling
 from millrace.layers.sequences import Embedding, Masking, TimeDistributed
 
 __all__ = [
@@ -87,6 +99,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "Cell",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -95,6 +108,7 @@ __all__ = [
     "Conv3D",
     "Conv3DTranspose",
     "Cropping2D",
+    "Cutout",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -125,16 +139,26 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MeanSubtraction",
     "MemoryNetwork",
     "Minimum",
+    "MixUp",
     "ModernHopfield",
     "MultiHeadAttention",
     "Multiply",
     "Neuron",
+    "Normalization",
+    "PCAColor",
     "Permute",
     "Pooling",
     "RMSNormalization",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "Residual",
     "SeparableConv1D",

@@ -10,11 +10,12 @@ from millrace import functional as mr
 from millrace.ir.core import Node, Value
 from millrace.ir.dims import Size, same
 from millrace.ir.errors import DimensionError
-from millrace.ir.graph import Graph, again, rebuilt
+from millrace.ir.graph import Graph, again, rebuilt, topological
 from millrace.ir.state import Read, Variable
 from millrace.layers.base import Layer
 from millrace.ops.compare import Cast
 from millrace.ops.weights import ExampleWeights
+from millrace.training.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Form:
     penalties: Sequence[Value] = ()
     lasting: Collection[Variable] = ()
     frozen: Collection[Variable] = ()
+
+    @property
+    def mixing(self) -> Mixing | None:
+        """How the examples are mixed with each other, as a MixUp layer does; only in training."""
+        return Mixing.among(topological(self.outputs))
 
     def rebuilt(self, make: Callable[[Node, tuple[Value, ...]], Any], updates: Mapping[Variable, Value]) -> Form:
         """The same with `make(node, inputs)` in the place of each node, and these updates alone."""

@@ -101,13 +101,22 @@ class Steps:
 
         An output with a mask is judged step by step: what counts is the mean over all steps of the batch that
         are real, however they are spread over its examples. Metrics as well: Keras 3's count padded steps.
+        Where examples are mixed with each other, so are the losses of their answers; metrics take the larger share's.
         """
         losses, means, counted = [], [], []
+        mixing = form.mixing
         for answer in self.answers:
-            y, p, rows, samples = self._rows(answer, in_wide(form.outputs[answer.place]), form.masks[answer.place])
+            output, mask = in_wide(form.outputs[answer.place]), form.masks[answer.place]
+            y, p, rows, samples = self._rows(answer, output, mask, answer.target, answer.weights)
             with layer_scope("loss"):
                 assert answer.goal.loss is not None
                 wrong = answer.goal.loss(y, p) * samples
+                if mixing is not None:
+                    others = (mixing.of_partners(x) for x in (answer.target, answer.weights))
+                    y2, _, _, samples2 = self._rows(answer, output, mask, *others)
+                    each = mixing.for_rows(self._rows(answer, output, mask, answer.target, mixing.share)[3])
+                    wrong = each.mixed(wrong, answer.goal.loss(y2, p) * samples2)
+                    y, samples = each.larger(y, y2), each.larger(samples, samples2)
                 count = mr.sum(rows)
                 if answer.masked:
                     count = mr.maximum(count, 1.0)  # a batch may consist of padding
@@ -128,9 +137,11 @@ class Steps:
             loss = loss + other
         return Judgement(loss, means + counted)
 
-    def _rows(self, answer: Answer, p: Value, mask: Value | None) -> tuple[Value, Value, Value, Value]:
+    def _rows(
+        self, answer: Answer, p: Value, mask: Value | None, y: Value, samples: Value
+    ) -> tuple[Value, Value, Value, Value]:
         """Answers, outputs, which rows are real, and their weights: a row an example, or a step where masked."""
-        y, real, samples = answer.target, self.real, answer.weights
+        real = self.real
         if not answer.masked or mask is None:
             return y, p, real, samples
         steps = (p.shape[0] * p.shape[1],)
