@@ -1,4 +1,4 @@
-"""Pictures from files."""
+"""Single pictures from files, in their own size, as networks are asked about them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from millrace.ir.errors import FileError
+from millrace.data.folder import read
+from millrace.data.picture_file import whole_picture
+from millrace.ir.errors import DataError, FileError
 
 
 def read_grey(path: Path) -> np.ndarray:
@@ -49,17 +51,10 @@ def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _read(path: Path, mode: str) -> np.ndarray:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     if not path.is_file():
         raise FileError(f"{path} {'is a directory' if path.is_dir() else 'does not exist'}: expected a picture file.")
     try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if "A" in picture.getbands() or "transparency" in picture.info:
-                picture = picture.convert("RGBA")
-                paper = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(paper, picture)
-            return np.asarray(picture.convert(mode), np.float32) / 255
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FileError(f"{path} cannot be read as a picture ({error}). Use PNG, JPEG, WebP or GIF.") from None
+        pixels = whole_picture(read(path), grey=mode == "L")
+    except DataError as error:
+        raise FileError(f"{path} cannot be read as a picture: {error}. Use JPEG, PNG, WebP, GIF or BMP.") from None
+    return pixels.astype(np.float32) / 255

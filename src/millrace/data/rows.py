@@ -22,7 +22,6 @@ from millrace.ir.core import Value
 from millrace.ir.errors import DataError, GraphError, MillraceError
 from millrace.ops.stages import Batch, Convert, Decode, ReadRecords, Shuffle, Weigh
 
-
 Numbers = np.ndarray | range
 
 

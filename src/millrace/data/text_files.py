@@ -28,7 +28,8 @@ class Sentences:
 def tinyshakespeare() -> str:
     """Forty thousand lines from Shakespeare's plays: 1,115,394 characters, 65 distinct ones.
 
-    Raises FileError where MILLRACE_DATA lacks it (it says what to put where), or for a file of another length.
+    Raises FileError where it is neither there nor to be downloaded (it says what to put where), or for a file of
+    another length.
     Source: A. Karpathy, tinyshakespeare.
     """
     (path,) = files("tinyshakespeare")
@@ -45,7 +46,8 @@ def rt_polarity() -> Sentences:
 
     The positive ones come first, so shuffle before holding any out. Lower case, words and punctuation apart
     by spaces already.
-    Raises FileError where MILLRACE_DATA lacks it (it says what to put where), or for files of another length.
+    Raises FileError where it is neither there nor to be downloaded (it says what to put where), or for files of
+    another length.
     Source: Pang and Lee, Seeing stars, ACL 2005 (sentence polarity dataset v1.0).
     """
     texts: list[str] = []

@@ -1,0 +1,74 @@
+"""Files that one process at a time writes: a lock that ends with its process, and files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from millrace.ir.errors import FileError
+
+PARTIAL = ".partial"  # how the name of a file ends that is being written
+
+
+@contextlib.contextmanager
+def held(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock on a file as long as a `with` lasts; however the process ends, the lock is free then.
+
+    Raises FileError with `busy` where another process holds it, or where the file cannot be made. A disk that knows no
+    locks is used without.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}.") from None
+    try:
+        if not taken(descriptor):
+            raise FileError(busy)
+        yield
+    finally:
+        os.close(descriptor)  # with it goes the lock
+
+
+def taken(descriptor: int) -> bool:
+    """Whether the lock on an open file is now ours, or there are none on this disk."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def put(path: Path, content: bytes | bytearray) -> None:
+    """Write a file under another name, then move it to its place, so that it is whole or not there.
+
+    Raises OSError; only for who holds the folder, since that other name is always the same.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    settle(path.parent)
+
+
+def settle(folder: Path) -> None:
+    """Make what was made or moved in a folder last through a power cut, where that can be asked for."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
