@@ -135,8 +135,12 @@ def test_events_are_named_by_what_they_are_of_and_numbered_by_epoch(tmp_path):
     written = []
 
     class Writer:
-        def add_scalar(self, *what):
-            written.append(what)
+        def write_event(self, event):
+            (value,) = event.summary.value
+            written.append((value.tag, value.simple_value, event.step))
+
+        def flush(self):
+            pass
 
     board = callbacks.TensorBoard(tmp_path)
     board.writer = Writer()

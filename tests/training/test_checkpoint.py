@@ -5,6 +5,9 @@ import errno
 import os
 import pickle
 import signal
+import struct
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,9 +188,15 @@ def test_a_learning_rate_that_is_a_function_is_not_silently_lost(tmp_path):
 def test_the_checkpoint_callback_saves_after_each_epoch(tmp_path):
     seen = []
     path = tmp_path / "run" / "m.safetensors"
-    reader = At(lambda: seen.append(load_arrays(path)[1]["progress"]), 1, "end")
-    fit(compiled(), 2, callbacks=[mr.callbacks.Checkpoint(path, lambda: {"run": "mine"}), reader])
-    assert seen == [{"epoch": 2, "step": 0, "run": "mine"}]
+    checkpoint = mr.callbacks.Checkpoint(path, lambda: {"run": "mine"})
+
+    def read():
+        checkpoint.saver.ready()
+        seen.append(load_arrays(path)[1]["progress"])
+
+    fit(compiled(), 2, callbacks=[checkpoint, At(read, 0, "end")])
+    read()
+    assert seen == [{"epoch": 1, "step": 0, "run": "mine"}, {"epoch": 2, "step": 0, "run": "mine"}]
 
 
 # ---- writing fails
@@ -219,8 +228,8 @@ class FullFile:
 
 def fill_the_disk(monkeypatch, where):
     if where == "write":
-        really = os.fdopen
-        monkeypatch.setattr(os, "fdopen", lambda *args, **kwargs: FullFile(really(*args, **kwargs)))
+        really = Path.open
+        monkeypatch.setattr(Path, "open", lambda *args, **kwargs: FullFile(really(*args, **kwargs)))
     else:
         monkeypatch.setattr(os, where, full)
 
@@ -251,10 +260,16 @@ def test_a_full_disk_without_an_earlier_file_leaves_nothing(tmp_path, monkeypatc
 
 def test_a_full_disk_during_fit_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "m.safetensors"
-    filler = At(lambda: fill_the_disk(monkeypatch, "fsync"), 0, "end")
-    with pytest.raises(FileError, match="No space left"):
-        fit(compiled(), 3, callbacks=[mr.callbacks.Checkpoint(path), filler])
+    checkpoint, seen = mr.callbacks.Checkpoint(path), []
+
+    def fill():
+        checkpoint.saver.ready()
+        fill_the_disk(monkeypatch, "fsync")
+
+    with pytest.raises(FileError, match=r"the region 'save' failed: cannot write .* No space left"):
+        fit(compiled(), 5, callbacks=[checkpoint, At(fill, 0, "end"), At(lambda: seen.append(2), 2, "end")])
     assert load_arrays(path)[1]["progress"] == {"epoch": 1, "step": 0}
+    assert not seen  # it stopped soon after
 
 
 def test_a_stop_while_writing_leaves_the_earlier_file_and_nothing_else(tmp_path, monkeypatch):
@@ -384,6 +399,90 @@ def test_a_later_format_asks_for_an_update(saved, monkeypatch):
     assert f"format {FORMAT + 1}, this Millrace reads up to {FORMAT}: update" in refused(saved)
 
 
+def test_a_flipped_format_is_damage_and_no_later_format(saved):
+    content = saved.read_bytes()
+    written = b'\\"format\\": %d' % FORMAT
+    assert content.count(written) == 1
+    for other in range(10):
+        if other != FORMAT:
+            saved.write_bytes(content.replace(written, b'\\"format\\": %d' % other))
+            assert "damaged: its checksum" in refused(saved)
+
+
+def test_a_file_of_the_first_format_still_loads():
+    """Written by the Millrace that had one SHA-256 over everything."""
+    path = Path(__file__).parent / "format1.safetensors"
+    assert load_arrays(path)[1]["format"] == 1
+    model = mr.load_model(path, engine="numpy")
+    kernel, bias = model.get_weights()
+    np.testing.assert_array_equal(kernel, np.arange(6).reshape(3, 2) / 8)
+    np.testing.assert_array_equal(bias, [-1, 2])
+    assert (model.progress["epoch"], model.progress["step"]) == (3, 1)
+    np.testing.assert_array_equal(model.progress["callbacks"]["EarlyStopping"]["best/w"], [0, 1, 2])
+
+
+@pytest.mark.parametrize("part", ["header", "arrays"])
+def test_a_flipped_bit_is_found_in_the_first_format_too(tmp_path, part):
+    path = tmp_path / "m.safetensors"
+    content = (Path(__file__).parent / "format1.safetensors").read_bytes()
+    middle = 8 + int.from_bytes(content[:8], "little")
+    for place in range(0, middle, 7) if part == "header" else range(middle, len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(FileError):
+            load_arrays(path)
+
+
+def test_the_library_reads_what_is_written(tmp_path):
+    """Every dtype, shapes without axes and without elements, and an array that does not lie in C order."""
+    from safetensors.numpy import load_file
+
+    names = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32")
+    arrays = {name: np.arange(3).astype(name) for name in (*names, "float64")}
+    arrays |= {"none": np.float64(2.5), "empty": np.zeros((0, 4), np.float32), "turned": np.arange(6.0).reshape(2, 3).T}
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    path = tmp_path / "a.safetensors"
+    save_arrays(path, arrays, {})
+    read, ours = load_file(path), load_arrays(path)[0]
+    assert read.keys() == arrays.keys() == ours.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(read[name], array, strict=True)
+        np.testing.assert_array_equal(ours[name], array, strict=True)
+    save_arrays(path.with_name("b.safetensors"), dict(reversed(arrays.items())), {})
+    assert path.read_bytes() == path.with_name("b.safetensors").read_bytes()
+
+
+def test_bfloat16_is_kept_to_the_bit(tmp_path):
+    import ml_dtypes
+
+    array = np.arange(65536, dtype=np.uint16).view(ml_dtypes.bfloat16)
+    save_arrays(tmp_path / "a.safetensors", {"x": array}, {})
+    read = load_arrays(tmp_path / "a.safetensors")[0]["x"]
+    assert read.dtype == array.dtype
+    np.testing.assert_array_equal(read.view(np.uint16), array.view(np.uint16))
+
+
+def test_damage_that_a_checksum_of_single_arrays_would_miss_is_found(tmp_path):
+    """Two arrays of one type that change places: each is whole, and neither is where it was."""
+    path = tmp_path / "a.safetensors"
+    save_arrays(path, {"a": np.zeros(4), "b": np.ones(4)}, {})
+    content = path.read_bytes()
+    path.write_bytes(content[:-64] + content[-32:] + content[-64:-32])
+    with pytest.raises(FileError, match="checksum"):
+        load_arrays(path)
+    (size,) = struct.unpack("<Q", content[:8])
+    header = content[8 : 8 + size].replace(b'"a":{', b'"?":{').replace(b'"b":{', b'"a":{').replace(b'"?":{', b'"b":{')
+    path.write_bytes(content[:8] + header + content[8 + size :])
+    with pytest.raises(FileError, match="checksum"):
+        load_arrays(path)
+
+
+def test_the_checksum_is_the_usual_crc32(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_arrays(path, {"a": np.arange(4, dtype=np.float32)}, {})
+    expected = zlib.crc32(b"a float32 (4,)\n" + np.arange(4, dtype=np.float32).tobytes())
+    assert load_arrays(path)[1]["crc32"] == {"a": f"{expected:08x}"}
+
+
 def test_an_unknown_layer_asks_for_custom_objects(saved):
     change(saved, lambda arrays, about: about["architecture"]["steps"][0].update(class_name="Dens"))
     message = refused(saved)
@@ -450,7 +549,7 @@ DAMAGES = {
     "training that is a number": lambda arrays, about: about.update(compile=3),
     "progress that is a number": lambda arrays, about: about.update(progress=3),
     "other shapes": lambda arrays, about: arrays.update({"hidden/kernel": np.zeros((4, 3), np.float32)}),
-    "other dtypes": lambda arrays, about: arrays.update({"hidden/kernel": np.zeros((3, 4), np.float64)}),
+    "other dtypes": lambda arrays, about: arrays.update({"hidden/kernel": np.zeros((3, 4), np.int32)}),
     "a missing weight": lambda arrays, about: arrays.pop("hidden/kernel"),
 }
 
@@ -469,6 +568,60 @@ def test_weights_of_another_model_are_refused_and_none_is_taken(saved):
     assert str(saved) in str(caught.value)
     for a, b in zip(before, other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# ---- other dtypes
+
+
+NUMBERS = np.float32([0.1, -2.5, 3e4, 1e-6])
+
+
+def scaled(dtype, numbers=NUMBERS):
+    """A model with one weight of a dtype."""
+    import ml_dtypes
+
+    x = mr.Input((4,))
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+    model = mr.Model(x, x * mr.cast(mr.Variable(np.asarray(numbers).astype(kind), name="scale"), "float32"))
+    assert model.weights[0].dtype == dtype
+    return model
+
+
+WIDER = [("float32", "float64"), ("bfloat16", "float32"), ("float16", "float32"), ("float16", "float64")]
+
+
+@pytest.mark.parametrize(("there", "here"), WIDER)
+def test_a_wider_model_takes_every_number_as_it_is(there, here, tmp_path, recwarn):
+    before, after = scaled(there), scaled(here, np.zeros(4))
+    before.save_weights(tmp_path / "m.safetensors")
+    after.load_weights(tmp_path / "m.safetensors")
+    assert not recwarn.list and after.weights[0].dtype == here
+    np.testing.assert_array_equal(before.get_weights()[0].astype(float), after.get_weights()[0].astype(float))
+
+
+@pytest.mark.parametrize(("there", "here"), [*((b, a) for a, b in WIDER), ("bfloat16", "float16")])
+def test_a_narrower_model_takes_the_nearest_numbers_and_says_so(there, here, tmp_path):
+    before, after = scaled(there), scaled(here, np.zeros(4))
+    before.save_weights(tmp_path / "m.safetensors")
+    with pytest.warns(UserWarning, match=f"holds {there} where the model has {here}.*rounded"):
+        after.load_weights(tmp_path / "m.safetensors")
+    numbers = after.get_weights()[0]
+    assert numbers.dtype == here
+    np.testing.assert_allclose(numbers.astype(float), NUMBERS, rtol=2**-7, atol=1e-6)
+
+
+def test_numbers_that_the_models_dtype_cannot_hold_are_refused(tmp_path):
+    before, after = scaled("float32", [1, 2, 70000, 4]), scaled("float16")
+    before.save_weights(tmp_path / "m.safetensors")
+    with pytest.raises(FileError, match="'scale' holds numbers up to 70000, which float16 cannot hold"):
+        after.load_weights(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(after.get_weights()[0], NUMBERS.astype(np.float16))
+
+
+def test_whole_numbers_are_no_floating_point_numbers(tmp_path):
+    scaled("int32", [1, 2, 3, 4]).save_weights(tmp_path / "m.safetensors")
+    with pytest.raises(FileError, match=r"of another model: 'scale' is int32\[4\] there, float32\[4\] here"):
+        scaled("float32").load_weights(tmp_path / "m.safetensors")
 
 
 # ---- nothing in a file is run

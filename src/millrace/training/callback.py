@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from millrace.data.queue import Levels
 from millrace.ir.errors import one_of
+from millrace.ir.stream import Stage
+from millrace.ops.stages import Every
 
 Logs = dict[str, float]
 
@@ -32,10 +35,16 @@ class Callback:
     beside: Sequence[Callback] = ()  # all callbacks of the run
 
     def on_train_begin(self, plan: dict[str, Any]) -> None:
-        """Before the first step. plan: epochs, steps, batch_size, initial_epoch, initial_step, examples."""
+        """Before the first step. plan: epochs, steps, batch_size, initial_epoch, initial_step, examples, program."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
         """Before the first step of an epoch; not where a run goes on in the middle of one."""
+
+    def on_step_end(self, epoch: int, step: int) -> None:
+        """After each step: `step` steps of `epoch` are done. Their loss may still be under way on the device."""
+
+    def on_broken(self, records: dict[str, str]) -> None:
+        """Records that cannot be used and are left out, for the first time: why, by the name of each."""
 
     def on_progress(self, epoch: int, step: int, logs: Logs) -> None:
         """Now and then within an epoch, with the means so far."""
@@ -52,6 +61,10 @@ class Callback:
     def on_finish(self) -> None:
         """At the very end, also after an error."""
 
+    def stages(self) -> list[tuple[Every, Stage]]:
+        """What it does as nodes of the run's graph: when, and what."""
+        return []
+
     def state(self) -> dict[str, Any]:
         """What a run that goes on later needs of this callback: numbers, texts and arrays by name."""
         return {}
@@ -61,7 +74,10 @@ class Callback:
 
 
 class History(Callback):
-    """The curves: `history["loss"]` and so on, one number an epoch; `batch_losses`, one a step."""
+    """The curves: `history["loss"]` and so on, one number an epoch; `batch_losses`, one a step.
+
+    broken: records that could not be used, and why. input_levels: how full the input's queue was.
+    """
 
     rank = 1
 
@@ -69,6 +85,9 @@ class History(Callback):
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
         self.batch_losses: list[float] = []
+        self.broken: dict[str, str] = {}  # records that were left out, and why
+        self.input_levels = Levels()
+        self.seconds = 0.0  # in training steps, without evaluation
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self.epoch.append(epoch)

@@ -192,8 +192,8 @@ def _weights_of(steps: Steps, given: Any, count: int, name: str) -> list[tuple[n
     return made
 
 
-def weights_of_classes(class_weight: Any, target: np.ndarray, answer: Answer, outputs: int) -> np.ndarray:
-    """The weight of each example's class; 1 for a class that is not named.  Source: Keras class_weight.
+def class_weights(class_weight: Any, classes: int) -> tuple[float, ...]:
+    """The weight of each class, by its number; 1 for a class that is not named.  Source: Keras class_weight.
 
     Raises ArgumentError for what is no dictionary from class numbers to weights.
     """
@@ -207,6 +207,15 @@ def weights_of_classes(class_weight: Any, target: np.ndarray, answer: Answer, ou
         raise ArgumentError(
             f"class_weight {class_weight!r} has a weight below 0: it would train away from the answers."
         )
+    unknown = [number for number in class_weight if not 0 <= number < classes]
+    if unknown:
+        raise ArgumentError(f"class_weight names class {unknown[0]}, but the classes are 0 to {classes - 1}.")
+    return tuple(float(class_weight.get(number, 1.0)) for number in range(classes))
+
+
+def weights_of_classes(class_weight: Any, target: np.ndarray, answer: Answer, outputs: int) -> np.ndarray:
+    """How much each example counts by its class: [examples].  Raises ArgumentError as `class_weights` does."""
+    weights = np.array(class_weights(class_weight, max(outputs, 2)), np.float32)
     assert answer.goal.loss is not None
     if answer.goal.loss.labels:
         classes = target
@@ -214,10 +223,4 @@ def weights_of_classes(class_weight: Any, target: np.ndarray, answer: Answer, ou
         classes = target.argmax(-1) if target.shape[-1] > 1 else np.rint(target[..., 0]).astype(int)
     if classes.ndim != 1:
         raise ArgumentError("class_weight needs one class for each example; give sample_weight instead.")
-    weights = np.ones(len(classes), np.float32)
-    unknown = [number for number in class_weight if not 0 <= number < max(outputs, 2)]
-    if unknown:
-        raise ArgumentError(f"class_weight names class {unknown[0]}, but the classes are 0 to {max(outputs, 2) - 1}.")
-    for number, weight in class_weight.items():
-        weights[classes == number] = weight
-    return weights
+    return weights.take(classes, mode="clip")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from millrace.data.arrays import Arrays, epoch_order
-from millrace.ir.errors import MillraceError
+from millrace.data.feed import Feed
+from millrace.ir.errors import DataError, MillraceError
 from millrace.training.callbacks import Callback, History, Logs
-from millrace.training.examples import batch_size_for
+from millrace.training.inputs import Input
+from millrace.training.program import Program
 from millrace.training.step import Steps
 
 POLL = 16  # steps between two looks at the device: often enough to show, seldom enough not to wait
@@ -55,29 +57,34 @@ class Loop:
     """One call of `fit`."""
 
     def __init__(
-        self, steps: Steps, data: Arrays, validation: Arrays | None, batch_size: int, epochs: int, seed: int,
-        shuffle: bool, callbacks: Sequence[Callback], history: History, model: Any,
+        self, program: Program, epochs: int, callbacks: Sequence[Callback], history: History, model: Any,
+        on_broken: str,
     ):  # fmt: skip
-        self.steps, self.data, self.validation = steps, data, validation
-        self.batch_size, self.epochs, self.seed, self.shuffle = batch_size, epochs, seed, shuffle
-        self.callbacks, self.history, self.model = callbacks, history, model
+        self.program, self.steps, self.epochs = program, program.steps, epochs
+        self.callbacks, self.history, self.model, self.on_broken = callbacks, history, model, on_broken
+        self.after_steps = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self.waiting: deque[Any] = deque()  # losses that are still on the device
-        self.recent: deque[Any] = deque(maxlen=POLL + 1)  # batches since the last look, to find a bad one
+        self.recent: deque[int] = deque(maxlen=POLL + 1)  # steps since the last look, to find a bad one
 
     def run(self, initial_epoch: int, initial_step: int) -> None:
+        given = self.program.training
         plan = {
-            "epochs": self.epochs, "steps": self.data.steps(self.batch_size), "batch_size": self.batch_size,
-            "initial_epoch": initial_epoch, "initial_step": initial_step, "examples": self.data.count,
+            "epochs": self.epochs, "steps": given.batches.count, "batch_size": given.batch_size,
+            "initial_epoch": initial_epoch, "initial_step": initial_step, "examples": given.source.count,
+            "program": self.program,
         }  # fmt: skip
         logs: Logs = {}
+        feed: Feed | None = None
         try:
             with interruptible() as asked:
                 self.steps.healthy.assign(np.bool_(True))
                 self.completed = int(self.steps.completed.numpy())
                 for callback in self.callbacks:
                     callback.on_train_begin(plan)
+                feed = given.start(initial_epoch, initial_step, self.epochs)
+                self.history.input_levels = feed.levels
                 for epoch in range(initial_epoch, self.epochs):
-                    logs = self.epoch(epoch, initial_step if epoch == initial_epoch else 0, asked)
+                    logs = self.epoch(feed, epoch, initial_step if epoch == initial_epoch else 0, asked)
                     if self.model.stop_training:
                         break
                 if asked[0] and not self.model.stop_training:  # after the last step, during validation or a callback
@@ -85,36 +92,55 @@ class Loop:
                 for callback in self.callbacks:
                     callback.on_train_end(logs)
         finally:
+            if feed is not None:
+                feed.cancel()
             for callback in self.callbacks:
                 callback.on_finish()
 
-    def epoch(self, epoch: int, first: int, asked: list[bool]) -> Logs:
+    def epoch(self, feed: Feed, epoch: int, first: int, asked: list[bool]) -> Logs:
         if not first:
             self.steps.means.reset()
             for callback in self.callbacks:
                 callback.on_epoch_begin(epoch, {})
-        order = epoch_order(self.data.count, self.seed, epoch + 1) if self.shuffle else None
-        step = first
-        for step, batch in enumerate(self.data.batches(self.batch_size, order, first), first + 1):
-            given = (*batch.arrays, batch.weights)
-            self.recent.append((step, given))
-            self.waiting.append(self.steps.train(*given))
+        started = time.perf_counter()
+        for step in range(first + 1, feed.batches.count + 1):
+            batch = feed.take()
+            if batch.broken:
+                self.without(batch.broken)
+            if batch.weights.any():
+                self.recent.append(step)
+                self.waiting.append(self.steps.train(*batch.arrays, batch.weights))
             if asked[0]:
                 self.look(epoch)
                 for callback in self.callbacks:
                     callback.on_interrupt(epoch, step)
                 raise Interrupted(epoch, step)
+            for callback in self.after_steps:
+                callback.on_step_end(epoch, step)
             if step % POLL == 0:
                 logs = self.look(epoch)
                 for callback in self.callbacks:
                     callback.on_progress(epoch, step, logs)
         logs = self.look(epoch)
-        if self.validation is not None:
-            held = evaluate(self.steps, self.validation, self.batch_size)
+        self.history.seconds += time.perf_counter() - started
+        if self.program.validation is not None:
+            held, broken = evaluate(self.steps, self.program.validation)
+            if broken:
+                self.without(broken)
             logs |= {f"val_{name}": value for name, value in held.items()}
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)
         return logs
+
+    def without(self, broken: Mapping[str, str]) -> None:
+        """Go on without broken records, each told of once; or stop, where that was chosen."""
+        new = {record: why for record, why in broken.items() if record not in self.history.broken}
+        if self.on_broken == "stop" and broken:
+            record, why = next(iter(broken.items()))
+            raise DataError(f"{record} cannot be used: {why}\n  on_broken='skip' goes on without such records.")
+        self.history.broken |= new
+        for callback in self.callbacks if new else ():
+            callback.on_broken(new)
 
     def look(self, epoch: int) -> Logs:
         """Wait for the steps so far: their losses, the means, and whether all is finite."""
@@ -128,17 +154,26 @@ class Loop:
 
     def failure(self, epoch: int) -> MillraceError:
         """Which of the recent steps failed, and why: it is run again on its batch and the state before it."""
-        step, arrays = self.recent[int(self.steps.completed.numpy()) - self.completed]
-        error = self.steps.explain_failure(arrays)
+        step = self.recent[int(self.steps.completed.numpy()) - self.completed]
+        batch = self.program.training.batches.make(epoch, step - 1)
+        error = self.steps.explain_failure((*batch.arrays, batch.weights))
         return type(error)(
             f"training stopped at step {step} of epoch {epoch + 1}: {error}\n"
             "  The weights are those before that step. A smaller learning rate or scaled inputs often help."
         )
 
 
-def evaluate(steps: Steps, data: Arrays, batch_size: int) -> Logs:
-    """The means of the loss and of the metrics over data, without training."""
+def evaluate(steps: Steps, given: Input) -> tuple[Logs, dict[str, str]]:
+    """The means of the loss and of the metrics over data, without training; and the records that are broken."""
     steps.test_means.reset()
-    for batch in data.batches(batch_size_for(steps.inputs, batch_size, data.count)):
-        steps.test(*batch.arrays, batch.weights)
-    return steps.logs(steps.test_means)
+    feed = given.start()
+    broken: dict[str, str] = {}
+    try:
+        for _ in range(feed.batches.count):
+            batch = feed.take()
+            broken |= batch.broken
+            if batch.weights.any():
+                steps.test(*batch.arrays, batch.weights)
+    finally:
+        feed.cancel()
+    return steps.logs(steps.test_means), broken

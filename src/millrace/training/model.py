@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from millrace.data.source import ENCODED, Source
 from millrace.functional import Input
 from millrace.ir.core import Value, outside_layers
 from millrace.ir.dims import solve
 from millrace.ir.errors import ArgumentError, FileError, MillraceError, ShapeError
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
-from millrace.ir.state import Variable
+from millrace.ir.state import Variable, snapshot
 from millrace.layers.base import Layer
 from millrace.layers.calls import limit_numbers, limit_of, mask_of
 from millrace.training import architecture
-from millrace.training.callbacks import put_arrays, take_arrays
 from millrace.training.checkpoint import load_arrays, save_arrays
+from millrace.training.kept import Held, take_over
 from millrace.training.summary import print_summary
 from millrace.training.trainer import Trainer
 
@@ -206,103 +207,27 @@ class Model(Trainer, Layer):
                 f"{path}: Millrace writes safetensors files, and {foreign} names another format. Call it "
                 f"{Path(path).with_suffix('.safetensors').name}."
             )
-        about: dict[str, Any] = {
-            "kind": "model", "architecture": self.get_config(), "progress": dict(progress or {}),
-            "weights": [variable.name for variable in self.weights],
-        }  # fmt: skip
-        if self._steps is not None:
-            lost = self.compiled.functions
-            if not self.optimizer.is_saved_whole:
-                lost = ["the learning rate, a function", *lost]
-            # a function is not saved: whoever loads this compiles it with the function again
-            about |= {"compile": None, "lost": lost} if lost else {
-                "compile": {"optimizer": self.optimizer.get_config(), **self.compiled.get_config()}
-            }  # fmt: skip
-        held = {variable.name: variable.numpy() for variable in self.state}
-        save_arrays(path, {**held, **take_arrays(about["progress"])}, about)
+        with Held(self, progress) as held:
+            save_arrays(path, held.arrays(), held.about)
 
     def save_weights(self, path: str | Path) -> None:
         """Keep the weights alone in one safetensors file, for `load_weights`.  Raises FileError as `save` does."""
         self._need_graph("save")
         about = {"kind": "weights", "progress": {}, "weights": [v.name for v in self.weights]}
-        save_arrays(path, {v.name: v.numpy() for v in self.weights}, about)
+        with snapshot(self.weights) as buffers:
+            save_arrays(path, {v.name: np.asarray(b) for v, b in zip(self.weights, buffers, strict=True)}, about)
 
     def load_weights(self, path: str | Path) -> dict[str, Any]:
         """Take over the state from a file that `save` wrote; returns its `progress`.
 
         The optimizer's memory is taken too where the model is compiled and the file has it; load before `compile`
-        to take the weights alone.
+        to take the weights alone. Numbers of another floating-point dtype are converted, with a warning where that
+        rounds them.
 
         Raises FileError if it is damaged, or not of this model, or if its optimizer remembers other things than
         this one; then nothing is taken over.
         """
-        arrays, about = load_arrays(path)
-        progress = about.get("progress")
-        if not isinstance(progress, dict):
-            raise FileError(f"{path} does not say how far training got: it is damaged, or no model.")
-        arrays = self._by_our_names(arrays, about.get("weights"))
-        missing = [v.name for v in self.weights if v.name not in arrays]
-        if missing:
-            raise FileError(f"{path} is of another model: it has no weight {missing[0]!r}.")
-        taken = [(v, arrays[v.name]) for v in [*self.weights, *self._memory_in(arrays, about, path)]]
-        for variable, array in taken:
-            if array.shape != variable.shape or array.dtype != variable.dtype:
-                raise FileError(
-                    f"{path} is of another model: {variable.name!r} is {array.dtype}{list(array.shape)} there, "
-                    f"{variable.type} here."
-                )
-        for variable, array in taken:
-            variable.assign(array)
-        put_arrays(progress, arrays)
-        self.progress = progress
-        return dict(progress)
-
-    def _by_our_names(self, arrays: dict[str, Any], order: Any) -> dict[str, Any]:
-        """A file's arrays under the names of this model's weights, where only automatic names differ.
-
-        The same network built twice numbers its layers on; then the weights are taken in their order, if each has
-        the shape that it must have.
-        """
-        mine = [v.name for v in self.weights]
-        if not isinstance(order, list) or sorted(map(str, order)) == sorted(mine) or len(order) != len(mine):
-            return arrays
-        alike = all(
-            name in arrays and (arrays[name].shape, arrays[name].dtype) == (v.shape, v.dtype)
-            for name, v in zip(order, self.weights, strict=True)
-        )
-        if not alike:
-            return arrays
-        ours = dict(zip(order, mine, strict=True))
-
-        def renamed(name: str) -> str:
-            if name.startswith("optimizer/"):
-                weight, _, slot = name.removeprefix("optimizer/").rpartition("/")
-                return f"optimizer/{ours[weight]}/{slot}" if weight in ours else name
-            return ours.get(name, name)
-
-        return {renamed(name): array for name, array in arrays.items()}
-
-    def _memory_in(self, arrays: Mapping[str, Any], about: Mapping[str, Any], path: str | Path) -> list[Variable]:
-        """What training remembers besides the weights, as far as a file has it: all of the optimizer's, or none."""
-        if self._steps is None:
-            return []
-        mine = self.state[len(self.weights) :]
-        optimizer = [v for v in mine if v not in self._steps.variables]
-        means = [v for v in self._steps.variables if v.name in arrays]
-        if not any(name.startswith("optimizer/") for name in arrays):
-            return means
-        before = (about.get("compile") or {}).get("optimizer") or {}
-        here = self.optimizer.get_config()["class_name"]
-        absent = [v.name for v in optimizer if v.name not in arrays]
-        if absent or before.get("class_name", here) != here:
-            why = f"it has no {absent[0]!r}" if absent else f"it was {before['class_name']}, here it is {here}"
-            raise FileError(
-                f"{path} does not hold all that the optimizer remembers ({why}): compile the model as it was, or call "
-                "load_weights before compile to take the weights alone and start the optimizer anew."
-            )
-        if not about["progress"].get("step") and any(arrays[v.name].shape != v.shape for v in means):
-            means = []  # other metrics, and no epoch under way
-        return [*optimizer, *means]
+        return take_over(self, *load_arrays(path), path)
 
 
 class Sequential(Model):
@@ -349,8 +274,11 @@ class Sequential(Model):
             super().compile(*args, **kwargs)
 
     def _given(self, x: Any) -> None:
-        if not self.built and len(np.shape(x)) > 1:
-            self.build(np.shape(x))
+        if self.built:
+            return
+        shape = (None, *x.elements[0].shape) if isinstance(x, Source) and x.elements[0] != ENCODED else np.shape(x)
+        if len(shape) > 1:
+            self.build(shape)
             if self._later is not None:
                 args, kwargs = self._later
                 self.compile(*args, **kwargs)
@@ -391,7 +319,7 @@ def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | Non
 
     Raises FileError for a missing or damaged file, or a layer that is unknown.
     """
-    _, about = load_arrays(path)
+    arrays, about = load_arrays(path)
     if about.get("kind") != "model" or not isinstance(about.get("architecture"), dict):
         raise FileError(f"{path} holds no model.")
     try:
@@ -406,6 +334,6 @@ def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | Non
             model.compile(**kept, engine=engine)
         except (KeyError, TypeError, ArgumentError) as error:
             raise FileError(f"{path}: how the model was trained cannot be read ({error}).") from None
-    model.load_weights(path)
+    take_over(model, arrays, about, path)
     model.lost = [str(what) for what in about.get("lost") or []]
     return model

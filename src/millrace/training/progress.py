@@ -51,11 +51,18 @@ class Progress(Callback):
         self.console.print(line, markup=False, soft_wrap=True)
         self.console.file.flush()  # also into a pipe: somebody may be watching
 
+    def on_broken(self, records: dict[str, str]) -> None:
+        for record, why in list(records.items())[:NAMED]:
+            self.console.print(f"left out: {record}: {why}", markup=False, soft_wrap=True)
+        if len(records) > NAMED:
+            self.console.print(f"left out: {len(records) - NAMED} more records")
+
     def on_finish(self) -> None:
         if getattr(self, "bar", None) is not None:
             self.bar.stop()
 
 
+NAMED = 3  # broken records of a batch that are named
 SHORT = {"accuracy": "acc", "val_accuracy": "val acc", "val_loss": "val loss"}
 
 

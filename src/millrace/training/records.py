@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
+import os
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from millrace.ir.errors import FileError
+from millrace.ir.stream import Stage
+from millrace.ops.stages import Every, WriteLog
 from millrace.training.callback import Callback, Logs
+from millrace.training.checkpoint import write_whole
 
 
 class JsonLines(Callback):
@@ -20,37 +27,51 @@ class JsonLines(Callback):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    def stages(self) -> list[tuple[Every, Stage]]:
+        return [(Every(), WriteLog("lines", self.path.name))]
+
     def on_train_begin(self, plan: dict[str, Any]) -> None:
         lines = read_lines(self.path)
         kept = [line for line in lines if line["epoch"] <= plan["initial_epoch"]]
-        self._write("w", kept)
+        write_whole(self.path, as_lines(kept))  # a kill meanwhile loses none
         self.started = time.time()
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        self._write("a", [{"epoch": epoch + 1, **logs, "seconds": round(time.time() - self.started, 3)}])
+        line = {"epoch": epoch + 1, **logs, "seconds": round(time.time() - self.started, 3)}
+        append(self.path, as_lines([line]))
 
-    def _write(self, mode: str, lines: list[dict[str, Any]]) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open(mode) as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
-        except OSError as error:
-            raise FileError(f"cannot write {self.path}: {error.strerror}. Free some space.") from None
+
+def as_lines(values: Iterable[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(value) + "\n" for value in values).encode()
+
+
+def append(path: Path, content: bytes) -> None:
+    """Put content at the end of a file, and on the disk.  Raises FileError where it cannot be written."""
+    try:
+        with path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror}. Free some space.") from None
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a last line that a kill cut short is left out."""
+    """The lines of a metrics file; what cannot be read, such as a last line that a kill cut short, is left out."""
     lines = []
-    for text in path.read_text().splitlines() if path.is_file() else []:
+    for text in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []:
         try:
             lines.append(json.loads(text))
         except ValueError:
-            break
+            continue
     return [line for line in lines if isinstance(line, dict) and isinstance(line.get("epoch"), int)]
 
 
 class TensorBoard(Callback):
-    """Every metric as an event file for TensorBoard, the epoch as the step."""
+    """Every metric as an event file for TensorBoard, the epoch as the step.
+
+    A run that is gone on with writes a further file, which says from where on the earlier ones no longer count.
+    """
 
     rank = 1
 
@@ -58,19 +79,47 @@ class TensorBoard(Callback):
         self.directory = Path(directory)
         self.writer: Any = None
 
-    def on_train_begin(self, plan: dict[str, Any]) -> None:
-        from tensorboardX import SummaryWriter
+    def stages(self) -> list[tuple[Every, Stage]]:
+        return [(Every(), WriteLog("events", self.directory.name))]
 
-        self.writer = SummaryWriter(str(self.directory))
+    def on_train_begin(self, plan: dict[str, Any]) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
+
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            before = len(list(self.directory.glob("events.out.tfevents.*")))
+            # the writer's own names tell seconds apart: a second file of one second would replace the first
+            self.writer = EventsWriter(str(self.directory / "events"), f".{before:04}" if before else "")
+        except OSError as error:
+            raise FileError(f"cannot write in {self.directory}: {error.strerror}.") from None
+        if before:
+            self._write(plan["initial_epoch"] + 1, [{"session_log": SessionLog(status=SessionLog.START)}])
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        for name, value in logs.items():
-            split, metric = ("validation", name[4:]) if name.startswith("val_") else ("training", name)
-            self.writer.add_scalar(f"{metric}/{split}", value, epoch + 1)
+        from tensorboardX.summary import scalar
+
+        def tag(name: str) -> str:
+            return f"{name[4:]}/validation" if name.startswith("val_") else f"{name}/training"
+
+        self._write(epoch + 1, [{"summary": scalar(tag(name), value)} for name, value in logs.items()])
+
+    def _write(self, step: int, contents: Iterable[dict[str, Any]]) -> None:
+        """Events, on the disk when this returns: the library's `SummaryWriter` keeps them for up to two minutes."""
+        from tensorboardX.proto.event_pb2 import Event
+
+        try:
+            for content in contents:
+                self.writer.write_event(Event(wall_time=time.time(), step=step, **content))
+            self.writer.flush()
+        except OSError as error:
+            raise FileError(f"cannot write in {self.directory}: {error.strerror}. Free some space.") from None
 
     def on_finish(self) -> None:
         if self.writer is not None:
-            self.writer.close()
+            with contextlib.suppress(OSError):  # a full disk, which was said
+                self.writer.close()
+            self.writer = None
 
 
 class CSVLogger(Callback):
@@ -85,6 +134,9 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
         self.path, self.separator, self.append = Path(filename), separator, append
 
+    def stages(self) -> list[tuple[Every, Stage]]:
+        return [(Every(), WriteLog("table", self.path.name))]
+
     def on_train_begin(self, plan: dict[str, Any]) -> None:
         first = plan["initial_epoch"]
         self.columns: list[str] = []
@@ -94,7 +146,7 @@ class CSVLogger(Callback):
             self.columns = rows[0] if rows else []
             going_on = bool(first or plan["initial_step"])
             kept = [row for row in rows[1:] if not going_on or (row and row[0].isdigit() and int(row[0]) < first)]
-        self._write("w", [self.columns, *kept] if self.columns else [])
+        write_whole(self.path, self._rows([self.columns, *kept] if self.columns else []))
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         rows: list[list[Any]] = []
@@ -102,12 +154,9 @@ class CSVLogger(Callback):
             self.columns = ["epoch", *sorted(logs)]
             rows.append(self.columns)
         rows.append([epoch, *(logs.get(name, "NA") for name in self.columns[1:])])
-        self._write("a", rows)
+        append(self.path, self._rows(rows))
 
-    def _write(self, mode: str, rows: list[list[Any]]) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open(mode, newline="") as file:
-                csv.writer(file, delimiter=self.separator, lineterminator="\n").writerows(rows)
-        except OSError as error:
-            raise FileError(f"cannot write {self.path}: {error.strerror}. Free some space.") from None
+    def _rows(self, rows: Iterable[Sequence[Any]]) -> bytes:
+        table = io.StringIO()
+        csv.writer(table, delimiter=self.separator, lineterminator="\n").writerows(rows)
+        return table.getvalue().encode()

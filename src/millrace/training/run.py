@@ -1,20 +1,24 @@
 """A run directory: what a training run leaves behind, and what it goes on from.
 
-config.json           what was asked for, and the versions that did it
-words.json            what the classes are called, and the words of texts
-weights.safetensors   weights, optimizer and position: the latest checkpoint
-graph.txt             the model's graph; training.txt: the whole training step's
-metrics.jsonl         a line an epoch
-tensorboard/          the same as event files
-report.html           to look at
+config.json    what was asked for, and the versions that did it
+words.json     what the classes are called, and the words of texts
+checkpoints/   weights, optimizer and position: the last few, and the best
+graph.txt      the model's graph; program.txt: the whole run's; queue.json: how full its input's queue was
+metrics.jsonl  a line an epoch
+tensorboard/   the same as event files
+report.html    to look at
+state.json     what became of the run; run.lock: held by the process that trains
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,8 +28,21 @@ import numpy as np
 from millrace.ir.errors import FileError
 from millrace.ir.text import text
 from millrace.training.callbacks import Callback, Checkpoint, JsonLines, TensorBoard, read_lines
-from millrace.training.checkpoint import write_whole
+from millrace.training.checkpoint import load_arrays, remove_partial, write_whole
+from millrace.training.checkpoints import Checkpoints, Latest, T
+from millrace.training.lock import Lock, is_held
 from millrace.training.model import Model
+from millrace.training.program_file import ProgramFile
+
+RUNNING, FINISHED, STOPPED, FAILED, KILLED = "running", "finished", "stopped", "failed", "killed"
+
+
+@dataclass(frozen=True)
+class State:
+    """What became of a run: running, finished, stopped by Ctrl-C, failed with a message, or killed."""
+
+    name: str
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,8 +52,27 @@ class Run:
     path: Path
 
     @property
+    def checkpoints(self) -> Checkpoints:
+        """Its checkpoints; the one file of a run by an early Millrace is the oldest of them."""
+        return Checkpoints(self.path / "checkpoints", earlier=self.path / "weights.safetensors")
+
+    @property
     def weights(self) -> Path:
-        return self.path / "weights.safetensors"
+        """The newest checkpoint that is whole.  Raises FileError where there is none."""
+        return self.latest(load_arrays).path
+
+    def latest(self, load: Callable[[Path], T]) -> Latest[T]:
+        """What `load` makes of the newest checkpoint that is whole.  Raises FileError where there is none."""
+        if not self.checkpoints.files:
+            raise FileError(
+                f"{self.path} has no checkpoint yet: the run has not reached its first. Wait for it, or start it again "
+                f"with millrace train --resume {self.path}."
+            )
+        return self.checkpoints.latest_good(load)
+
+    @property
+    def program(self) -> Path:
+        return self.path / "program.txt"
 
     @property
     def report(self) -> Path:
@@ -66,14 +102,62 @@ class Run:
             kind = "is a file" if path.exists() else "does not exist"
             raise FileError(f"{path} {kind}: expected a run directory that `millrace train` made.")
         run = Run(path)
-        for needed in (path / "config.json", run.weights):
-            if not needed.is_file():
-                raise FileError(
-                    f"{path} is no complete run: {needed.name} is missing. Give a directory that `millrace train` "
-                    "made and that reached its first checkpoint."
-                )
+        if not (path / "config.json").is_file():
+            raise FileError(
+                f"{path} is no complete run: config.json is missing. Give a directory that `millrace train` made."
+            )
         run.config()
         return run
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run: nobody else may train in it meanwhile. What a kill left half written is removed.
+
+        Raises FileError where another process holds it.
+        """
+        with Lock(self.path / "run.lock"):
+            for directory in (self.path, self.checkpoints.directory):
+                remove_partial(directory)
+            yield
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note how what happens inside ends."""
+        self._note(RUNNING)
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(FileError):  # a full disk perhaps: that error is on its way already
+                self._note(STOPPED if isinstance(error, KeyboardInterrupt) else FAILED, str(error))
+            raise
+        self._note(FINISHED)
+
+    def _note(self, state: str, message: str = "") -> None:
+        self._write("state.json", json.dumps({"state": state, "message": message, "time": time.time()}) + "\n")
+
+    @property
+    def state(self) -> State:
+        """What became of the run.  Raises FileError where that cannot be read."""
+        if is_held(self.path / "run.lock"):
+            return State(RUNNING)
+        file = self.path / "state.json"
+        if not file.is_file():  # by an early Millrace
+            whole = len(self.metrics()) >= self.config()["epochs"]
+            return State(FINISHED if whole else STOPPED)
+        try:
+            kept = json.loads(file.read_text())
+            state = State(kept["state"], kept["message"])
+            if state.name not in (RUNNING, FINISHED, STOPPED, FAILED) or not isinstance(state.message, str):
+                raise ValueError(f"no state is called {state.name!r}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FileError(f"{file} is damaged ({error!r}): remove it.") from None
+        return State(KILLED) if state.name == RUNNING else state
+
+    @property
+    def changed(self) -> float:
+        """When it last came on, in seconds since 1970."""
+        names = ("state.json", "metrics.jsonl", "config.json")
+        return max((file.stat().st_mtime for name in names if (file := self.path / name).is_file()), default=0.0)
 
     def write_config(self, config: dict[str, Any]) -> None:
         versions = {"python": platform.python_version(), "numpy": np.__version__}
@@ -112,9 +196,8 @@ class Run:
             raise FileError(f"{file} is missing or damaged ({error!r}): restore it, or train again.") from None
         return classes, vocabulary
 
-    def write_graphs(self, model: Model) -> None:
+    def write_graph(self, model: Model) -> None:
         self._write("graph.txt", text(model.graph))
-        self._write("training.txt", text(model.training_steps.train.graph))
 
     def _write(self, name: str, content: str) -> None:
         write_whole(self.path / name, content.encode())
@@ -122,10 +205,17 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         return read_lines(self.path / "metrics.jsonl")
 
-    def callbacks(self) -> list[Callback]:
-        """What records a run as it goes: metrics first, so that a checkpoint is never ahead of them."""
+    def callbacks(
+        self, save_every: int | None = None, keep: int = 3, best: str | None = "val_loss"
+    ) -> list[Callback]:  # fmt: skip
+        """What records a run as it goes: metrics first, so that a checkpoint is never ahead of them.
+
+        best: the metric whose best epoch stays besides the last `keep` checkpoints; None where nothing is held out.
+        """
+        checkpoints = replace(self.checkpoints, keep=keep)
         return [
+            ProgramFile(self.program),
             JsonLines(self.path / "metrics.jsonl"),
             TensorBoard(self.path / "tensorboard"),
-            Checkpoint(self.weights),
+            Checkpoint(checkpoints, save_every=save_every, best=best),
         ]

@@ -2,35 +2,102 @@
 
 from __future__ import annotations
 
+import math
+import sys
+import warnings
 from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from millrace.ir.errors import one_of
-from millrace.training.callback import Callback, Logs, states
+from millrace.ir.errors import MillraceError, one_of
+from millrace.ir.stream import Stage
+from millrace.layers.arguments import whole
+from millrace.ops.stages import Every, Save
+from millrace.training.callback import Logs, states
+from millrace.training.checkpoints import Checkpoints
+from millrace.training.kept import Held
 from millrace.training.monitors import Monitor
+from millrace.training.saver import Saver
 
 
-class Checkpoint(Callback):
-    """Save the whole state after each epoch, and between two steps when Ctrl-C stops the run.
+class Checkpoint(Monitor):
+    """Save the whole state after each epoch, after every `save_every` steps, and when Ctrl-C stops the run.
 
-    With what the other callbacks remember, so that the run that goes on does as this one would have.
+    With what the other callbacks remember, so that the run that goes on does as this one would have. The state is
+    written on a thread while training goes on, from the buffers of the moment; a next one waits for the last.
+
+    path: a directory, or one file that each checkpoint replaces. keep: how many of the last ones stay. best: the
+    metric whose best epoch stays besides, as best.safetensors; mode: as for other monitors. about: what else to note.
+
+    Raises FileError where a checkpoint cannot be written: the run stops, and those before it stay. ArgumentError where
+    the directory holds later checkpoints than the run starts at.
     """
 
     rank = 3
+    early = False
 
-    def __init__(self, path: str | Path, about: Callable[[], dict[str, Any]] = dict) -> None:
-        self.path, self.about = Path(path), about
+    def __init__(
+        self, path: str | Path | Checkpoints, about: Callable[[], dict[str, Any]] = dict,
+        save_every: int | None = None, keep: int = 3, best: str | None = None, mode: str = "auto",
+    ) -> None:  # fmt: skip
+        super().__init__(best or "", mode)
+        self.checkpoints = path if isinstance(path, Checkpoints) else Checkpoints(Path(path), keep)
+        self.save_every = None if save_every is None else whole(save_every, "save_every")
+        self.every = Every(1, save_every or 0)
+        self.about, self.saver = about, Saver()
 
-    def save(self, epoch: int, step: int) -> None:
-        progress = {"epoch": epoch, "step": step, **states(self.beside), **self.about()}
-        self.model.save(self.path, progress=progress)
+    def stages(self) -> list[tuple[Every, Stage]]:
+        return [(self.every, Save(self.checkpoints.directory.name, self.checkpoints.keep))]
+
+    def on_train_begin(self, plan: dict[str, Any]) -> None:
+        super().on_train_begin(plan)
+        self.checkpoints.refuse_later(plan["initial_epoch"], plan["initial_step"])
+        self.steps = plan["steps"]
+
+    def save(self, epoch: int, step: int, best: bool = False) -> None:
+        """Have the state as it is now written, once what was to be written before is.  Raises FileError for that."""
+        self.saver.ready()
+        progress = {"epoch": epoch, "step": step, **deepcopy(states(self.beside)), **self.about()}
+        self.saver.submit(partial(self._write, Held(self.model, progress), epoch, step, best))
+
+    def _write(self, held: Held, epoch: int, step: int, best: bool) -> None:
+        with held:
+            if held.is_sound:  # else the steps since the bad one have changed nothing, and the run is about to stop
+                self.checkpoints.write(epoch, step, held.arrays(), held.about, best)
+
+    def on_step_end(self, epoch: int, step: int) -> None:
+        self.saver.check()
+        if self.every.due(step) and step < self.steps:
+            self.save(epoch, step)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        self.save(epoch + 1, 0)
+        best = False
+        if self.monitor:
+            current = self.current(logs)
+            best = math.isfinite(current) and self.better(current, self.best)
+            self.best = current if best else self.best
+        self.save(epoch + 1, 0, best)
 
     def on_interrupt(self, epoch: int, step: int) -> None:
         self.save(epoch, step)
+        self.saver.close()
+
+    def on_train_end(self, logs: Logs) -> None:
+        self.saver.close()
+
+    def on_finish(self) -> None:
+        under_way = sys.exc_info()[1]
+        try:
+            self.saver.close()
+        except MillraceError as error:
+            if under_way is None or isinstance(under_way, KeyboardInterrupt):
+                raise
+            warnings.warn(str(error), stacklevel=2)  # the error that ends the run says more
+
+    def state(self) -> dict[str, Any]:
+        return super().state() if self.monitor else {}
 
 
 class ModelCheckpoint(Monitor):
@@ -58,6 +125,9 @@ class ModelCheckpoint(Monitor):
 
     def reset(self) -> None:
         self.best = self.initial_value_threshold
+
+    def stages(self) -> list[tuple[Every, Stage]]:
+        return [(Every(), Save(Path(self.filepath).name))]
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if self.save_best_only:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from millrace.data.arrays import Arrays
+from millrace.data.source import Part, Source
 from millrace.engines.function import Function
 from millrace.functional import random_state
 from millrace.ir.core import Value
-from millrace.ir.errors import ArgumentError, DataError
+from millrace.ir.errors import ArgumentError, DataError, one_of
 from millrace.ir.graph import topological
 from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable
@@ -23,8 +25,10 @@ from millrace.training.callbacks import Callback, History, Progress, in_order, r
 from millrace.training.compiled import Compiled
 from millrace.training.examples import batch_size_for, examples, inputs_of
 from millrace.training.forms import Form, frozen_statistics
+from millrace.training.inputs import AHEAD, Input, input_of
 from millrace.training.loop import Loop, evaluate
 from millrace.training.optimizers import optimizer as optimizer_named
+from millrace.training.program import TRAINING, VALIDATION, Program
 from millrace.training.step import Steps, predict_function
 
 
@@ -122,96 +126,175 @@ class Trainer:
     def _given(self, x: Any) -> None:
         """Called with the first data: a Sequential without Input takes its shape from them."""
 
-    def _examples(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, of: str = "") -> Arrays:
-        names = (f"{of}x", f"{of}y", f"{of}sample_weight")
-        return examples(self.training_steps, self.outputs, x, y, sample_weight, class_weight, names)
+    def _source(
+        self, x: Any, y: Any, sample_weight: Any, class_weight: Any, of: str = ""
+    ) -> tuple[Source, Mapping[int, float] | None]:
+        """Examples as a source, and the weights of classes that are still to be applied."""
+        if not isinstance(x, Source):
+            names = (f"{of}x", f"{of}y", f"{of}sample_weight")
+            return examples(self.training_steps, self.outputs, x, y, sample_weight, class_weight, names), None
+        if y is not None or sample_weight is not None:
+            raise ArgumentError(
+                f"{of}x is a source, whose records hold the answers too: leave y and sample_weight out."
+            )
+        return x, class_weight
+
+    def _input(
+        self, source: Source, label: str, batch_size: int, class_weight: Mapping[int, float] | None = None,
+        shuffle_seed: int | None = None, workers: int | None = None, capacity: int = AHEAD,
+    ) -> Input:  # fmt: skip
+        size = batch_size_for(self.inputs, batch_size, source.count)  # a larger one would be filled up for nothing
+        return input_of(
+            source, label, size, shuffle_seed, workers, capacity, self.inputs, self.outputs,
+            self.training_steps.answers, class_weight,
+        )  # fmt: skip
 
     def fit(
         self, x: Any, y: Any = None, batch_size: int = 32, epochs: int = 1, validation_data: Any = None,
         validation_split: float = 0.0, shuffle: bool = True, callbacks: Sequence[Callback] = (), verbose: int = 1,
         initial_epoch: int = 0, initial_step: int = 0, seed: int | None = None, sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | None = None, workers: int | None = None, max_queue_size: int = AHEAD,
+        on_broken: str = "skip",
     ) -> History:  # fmt: skip
         """Train on examples x [examples, ...] with right answers y, and return the curves.
 
-        Several inputs or outputs: lists in their order, or dictionaries by their names.
-        validation_data: (x, y) or (x, y, sample_weight) that is only looked at, after each epoch;
+        Several inputs or outputs: lists in their order, or dictionaries by their names. x may be a source instead,
+        such as mr.data.ImageFolder(path): its records hold inputs and answers, so there is no y.
+        validation_data: (x, y) or (x, y, sample_weight) or a source that is only looked at, after each epoch;
         validation_split: the share of x to hold out instead, its last part. sample_weight: how much each example
         counts in the loss [examples]; class_weight: how much each class does, {class: weight}. Weights do not
         change what a batch's mean is divided by. The order of epoch e is a function of seed and e, so a run that
         goes on at initial_epoch and initial_step sees what it would have seen. verbose: 0 prints nothing.
+        workers: threads that read and decode ahead of the step, None to choose; max_queue_size: batches ahead, at
+        most. Neither changes what is learned. on_broken: "skip" leaves records out that cannot be read, and tells of
+        each once; "stop" ends training at the first.
         Ctrl-C ends the step that runs, tells the callbacks, and raises KeyboardInterrupt.
 
         Raises DataError for data that cannot be used, NonFiniteError when training breaks down.
         """
-        whole(batch_size, "batch_size")
         for name, given in (("epochs", epochs), ("initial_epoch", initial_epoch), ("initial_step", initial_step)):
             whole(given, name, 0)
-        number(validation_split, "validation_split", 0, 1, open_high=True)
-        chosen = current_seed() if seed is None else whole(seed, "seed", 0)
-        random_state(chosen)  # checks its range
-        held = validation_data
-        if held is not None and not (isinstance(held, (tuple, list)) and len(held) in (2, 3)):
-            raise ArgumentError("validation_data must be (x, y) or (x, y, sample_weight).")
-        self._given(x)
-        data = self._examples(x, y, sample_weight, class_weight)
-        validation = None
-        if held is not None:
-            validation = self._examples(held[0], held[1], held[2] if len(held) > 2 else None, None, "validation ")
-        elif validation_split:
-            data, validation = split(data, validation_split)
+        if on_broken not in ("skip", "stop"):
+            raise one_of("on_broken", on_broken, ["skip", "stop"])
         if not isinstance(callbacks, (list, tuple)) or not all(isinstance(c, Callback) for c in callbacks):
             raise ArgumentError(f"callbacks must be a list of mr.callbacks.Callback objects, got {callbacks!r}.")
-        batch_size = batch_size_for(self.inputs, batch_size, data.count)  # a larger one would be filled up for nothing
+        program = self.program(
+            x, y, batch_size, validation_data, validation_split, shuffle, callbacks, seed, sample_weight, class_weight,
+            workers, max_queue_size,
+        )  # fmt: skip
+        steps = program.training.batches.count
+        if initial_step >= max(steps, 1):
+            raise ArgumentError(f"initial_step={initial_step}, but an epoch has {steps} steps.")
         history = History()
         unit = "images" if max(value.ndim for value in self.inputs) >= 4 else "examples"
         every = [*in_order([history, *callbacks]), *([Progress(unit)] if verbose else [])]
         self.stop_training = False
         for callback in every:
             callback.model, callback.beside = self, every
-        if initial_step >= max(data.steps(batch_size), 1):
-            raise ArgumentError(f"initial_step={initial_step}, but an epoch has {data.steps(batch_size)} steps.")
         restore(every, self.progress, initial_epoch, initial_step)
-        loop = Loop(self.training_steps, data, validation, batch_size, epochs, chosen, shuffle, every, history, self)
-        loop.run(initial_epoch, initial_step)
+        Loop(program, epochs, every, history, self, on_broken).run(initial_epoch, initial_step)
         return history
 
-    def evaluate(self, x: Any, y: Any, batch_size: int = 32, sample_weight: Any = None) -> dict[str, float]:
-        """The loss and metrics over examples, without training: {"loss": ..., "accuracy": ...}.
+    def program(
+        self, x: Any, y: Any = None, batch_size: int = 32, validation_data: Any = None, validation_split: float = 0.0,
+        shuffle: bool = True, callbacks: Sequence[Callback] = (), seed: int | None = None, sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None, workers: int | None = None, max_queue_size: int = AHEAD,
+    ) -> Program:  # fmt: skip
+        """The run that `fit` with these arguments is, as one graph: `print(model.program(x, y))` shows it.
+
+        Raises DataError for data that cannot be used.
+        """
+        whole(batch_size, "batch_size")
+        whole(max_queue_size, "max_queue_size")
+        if workers is not None:
+            whole(workers, "workers", 0)
+        number(validation_split, "validation_split", 0, 1, open_high=True)
+        chosen = current_seed() if seed is None else whole(seed, "seed", 0)
+        random_state(chosen)  # checks its range
+        held = validation_data
+        if held is not None and not (
+            isinstance(held, Source) or (isinstance(held, (tuple, list)) and len(held) in (2, 3))
+        ):
+            raise ArgumentError("validation_data must be (x, y) or (x, y, sample_weight), or a source.")
+        self._given(x)
+        source, weights = self._source(x, y, sample_weight, class_weight)
+        held_source: Source | None = None
+        if isinstance(held, Source):
+            held_source = held
+        elif held is not None:
+            held_source, _ = self._source(held[0], held[1], held[2] if len(held) > 2 else None, None, "validation ")
+        elif validation_split:
+            source, held_source = split(source, validation_split)
+        seed_of_order = chosen if shuffle else None
+        training = self._input(source, TRAINING, batch_size, weights, seed_of_order, workers, max_queue_size)
+        validation = None
+        if held_source is not None:
+            validation = self._input(held_source, VALIDATION, batch_size, None, None, workers, max_queue_size)
+        effects = [effect for callback in callbacks for effect in callback.stages()]
+        name = self.name if isinstance(self, Layer) else "model"
+        return Program(self.training_steps, training, validation, effects, name)
+
+    def evaluate(self, x: Any, y: Any = None, batch_size: int = 32, sample_weight: Any = None) -> dict[str, float]:
+        """The loss and metrics over examples, or a source, without training: {"loss": ..., "accuracy": ...}.
 
         sample_weight: how much each example counts in the loss and in the weighted metrics [examples].
+        Records of a source that are broken are left out, with a warning.
         """
         whole(batch_size, "batch_size")
         self._given(x)
-        return evaluate(self.training_steps, self._examples(x, y, sample_weight, None), batch_size)
+        source, _ = self._source(x, y, sample_weight, None)
+        logs, broken = evaluate(self.training_steps, self._input(source, VALIDATION, batch_size))
+        warn_of(broken)
+        return logs
 
     def predict(self, x: Any, batch_size: int = 32, engine: Any = None) -> Any:
         """The output for each example, [examples, ...], without what only training does; a list for several.
 
-        Raises DataError for examples that the model does not take.
+        x may be a source: of its records the inputs are taken. Raises DataError for examples that the model does not
+        take, and for a record that cannot be read, since each row of the output is an example's.
         """
         self._given(x)
         self._need_graph("predict")
         whole(batch_size, "batch_size")
-        data = Arrays(*inputs_of(self.inputs, x, "x"))
+        source = x if isinstance(x, Source) else Arrays(*inputs_of(self.inputs, x, "x"))
         if engine is None and self._steps is not None:
             run = self._steps.predict
         else:
             if engine not in self._predict:
                 self._predict[engine] = predict_function(self.form(), engine)
             run = self._predict[engine]
-        batches = data.batches(batch_size_for(self.inputs, batch_size, data.count))
-        parts = [[np.asarray(part)[: b.count] for part in run(*b.arrays)] for b in batches]
+        size = batch_size_for(self.inputs, batch_size, source.count)
+        feed = input_of(source, "prediction", size, None, None, AHEAD, self.inputs).start()
+        parts = []
+        try:
+            for _ in range(feed.batches.count):
+                batch = feed.take()
+                for record, why in batch.broken.items():
+                    raise DataError(f"{record} cannot be used: {why}")
+                parts.append([np.asarray(part)[: batch.count] for part in run(*batch.arrays)])
+        finally:
+            feed.cancel()
         made = [np.concatenate(part) for part in zip(*parts, strict=True)]
         # NumPy does little with bfloat16, so what mixed precision makes is handed out in float32
         made = [part.astype(np.float32) if part.dtype.name == "bfloat16" else part for part in made]
         return made if len(made) > 1 else made[0]
 
 
-def split(data: Arrays, share: float) -> tuple[Arrays, Arrays]:
-    """All but the last part of the examples, and that part.  Raises DataError where one side would be empty."""
-    held = int(data.count * share)
-    if not 0 < held < data.count:
-        raise DataError(f"validation_split={share} of {data.count} examples leaves one side empty.")
-    names = [""] * len(data.arrays)
-    return Arrays([a[:-held] for a in data.arrays], names), Arrays([a[-held:] for a in data.arrays], names)
+def split(source: Source, share: float) -> tuple[Source, Source]:
+    """All but the last part of the records, and that part.  Raises DataError where one side would be empty."""
+    held = int(source.count * share)
+    if not 0 < held < source.count:
+        raise DataError(f"validation_split={share} of {source.count} examples leaves one side empty.")
+    kept = source.count - held
+    if isinstance(source, Arrays):
+        names = [""] * len(source.arrays)
+        return Arrays([a[:kept] for a in source.arrays], names), Arrays([a[kept:] for a in source.arrays], names)
+    return Part(source, 0, kept), Part(source, kept, source.count)
+
+
+def warn_of(broken: Mapping[str, str]) -> None:
+    """Tell of records that were left out."""
+    if broken:
+        first, why = next(iter(broken.items()))
+        text = f"{len(broken)} records cannot be used and were left out, the first is {first}: {why}"
+        warnings.warn(text, stacklevel=3)
