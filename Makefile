@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
 PEERS := .venv-bench
 
-.PHONY: docs train test test-slow check bench format lint types parity lock clean
+.PHONY: docs train test test-slow soak check bench bench-input format lint types parity lock clean
 
 train: $(VENV)/.run  ## train a convolutional network on handwritten digits and write a report
 	$(BIN)/millrace train $(ARGS)
@@ -16,6 +16,9 @@ test: $(VENV)/.dev  ## the whole test suite, but for what is marked slow
 test-slow: $(VENV)/.dev  ## only what is marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+soak: $(VENV)/.dev  ## kill training runs at a hundred random moments: they must end with the same bits
+	MILLRACE_KILLS=$${MILLRACE_KILLS:-100} $(BIN)/python -m pytest tests/training/test_killed.py $(ARGS)
+
 check: $(VENV)/.dev  ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -25,9 +28,12 @@ check: $(VENV)/.dev  ## format, lint, types, tests
 bench: $(VENV)/.run $(PEERS)/.ready  ## speed and memory beside PyTorch, Keras and JAX, in one table
 	$(BIN)/python -m benchmarks $(ARGS)
 
+bench-input: $(VENV)/.run $(PEERS)/.ready  ## speed of input beside PyTorch's DataLoader, tf.data and Grain
+	$(BIN)/python -m benchmarks.input $(ARGS)
+
 # The peers have an environment of their own, so that their versions and Millrace's do not have to agree.
 $(PEERS)/.ready: requirements/bench.txt
-	@echo "Setting up $(PEERS) with PyTorch, TensorFlow, Keras and JAX (at least 3 GB the first time)"
+	@echo "Setting up $(PEERS) with PyTorch, TensorFlow, Keras, JAX and Grain (at least 3 GB the first time)"
 	$(PYTHON) -m venv --without-pip $(PEERS)
 	$(PYTHON) -m pip --disable-pip-version-check --python $(PEERS)/bin/python install --quiet -r requirements/bench.txt
 	@touch $@

@@ -12,7 +12,19 @@ from typing import Any
 
 from millrace.engines.machine import cores, memory
 
-PACKAGES = ("millrace", "numpy", "jax", "jaxlib", "torch", "keras", "tensorflow", "tensorflow-cpu")
+PACKAGES = (
+    "millrace",
+    "numpy",
+    "jax",
+    "jaxlib",
+    "torch",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "grain",
+    "pillow",
+    "simplejpeg",
+)
 
 ASK_VERSIONS = """
 import json, platform, sys

@@ -42,6 +42,21 @@ def test_the_page_on_training_runs_as_written():
     assert scope["state"]["conv.weight"].shape == (4, 1, 3, 3)
 
 
+def test_the_page_on_running_prints_what_it_shows(capsys):
+    scope = {}
+    for block in blocks("docs/running.md"):
+        exec(compile(block, "docs/running.md", "exec"), scope)
+    page = (ROOT / "docs" / "running.md").read_text()
+    shown = page.split("prints\n```\n")[1].split("  ...")[0]
+    assert shown.strip() and capsys.readouterr().out.startswith(shown)
+
+
+def test_every_test_that_the_table_of_faults_names_is_there():
+    table = (ROOT / "docs" / "running.md").read_text().split("## Faults")[1]
+    named = re.findall(r"`(tests/[\w/]+\.py)`", table)
+    assert len(named) > 15 and all((ROOT / name).is_file() for name in named), named
+
+
 def test_the_names_that_the_page_on_training_lists_are_known():
     from millrace.training.losses import Loss
     from millrace.training.metrics import Metric

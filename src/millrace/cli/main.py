@@ -33,6 +33,8 @@ def train(
     seed: int | None = None,
     out: Path = Path("runs"),
     resume: Path | None = None,
+    save_every: int | None = None,
+    keep: int | None = None,
 ) -> None:
     """Train a network and write a run directory with a report.
 
@@ -56,17 +58,52 @@ def train(
         Where run directories are made.
     resume
         A run directory to go on with, to its planned epochs or to --epochs.
+    save_every
+        Steps after which to save within an epoch, too; without it a run is saved after each epoch.
+    keep
+        How many of the last checkpoints to keep, besides the best; 3 unless given.
     """
     from millrace.cli.train import demonstrate, resume_run, start_run
     from millrace.models import Demonstration, recipe
 
     chosen = None if model is None else recipe(model)
-    if isinstance(chosen, Demonstration) and all(x is None for x in (resume, epochs, batch_size, learning_rate)):
+    options = (resume, epochs, batch_size, learning_rate, save_every, keep)
+    if isinstance(chosen, Demonstration) and all(option is None for option in options):
         demonstrate(chosen, seed or 0, out)
     elif resume is not None:
-        resume_run(resume, model, epochs, engine, batch_size, learning_rate, seed)
+        resume_run(resume, model, epochs, engine, save_every, keep, batch_size, learning_rate, seed)
     else:
-        start_run(model or "digits", epochs, batch_size, learning_rate, engine, seed or 0, out)
+        start_run(model or "digits", epochs, batch_size, learning_rate, engine, seed or 0, out, save_every, keep)
+
+
+@app.command
+def runs(directory: Path = Path("runs")) -> None:
+    """List the runs in a directory, the last one first: their state, and how far they came.
+
+    Parameters
+    ----------
+    directory
+        Where run directories are, or one of them.
+    """
+    from millrace.cli.runs import list_runs
+
+    list_runs(directory)
+
+
+@app.command
+def show(run: Path, *, html: Path | None = None) -> None:
+    """Print a run as one graph: its regions, what each does, and the queues between them.
+
+    Parameters
+    ----------
+    run
+        A run directory that `millrace train` made.
+    html
+        A file to draw the run into as well.
+    """
+    from millrace.cli.show import show_run
+
+    show_run(run, html)
 
 
 @app.command
@@ -128,6 +165,11 @@ def explain(
     if not plan:
         raise nothing_asked()
     explain_plan(model, batch_size)
+
+
+app.command(  # its file is read when it is called
+    "millrace.cli.data:app", name="data", help="Pack, show and measure what a network is to learn from."
+)
 
 
 @app.command

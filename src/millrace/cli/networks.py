@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,10 @@ def network(name: str) -> tuple[Model, int]:
     path = Path(name)
     if path.is_dir():
         run = Run.open(path)
-        return compiled(load_model(run.weights, engine=engine), path), int(run.config()["batch_size"])
+        found = run.latest(partial(load_model, engine=engine))
+        for message in found.messages:
+            print(f"millrace: {message}", file=sys.stderr)
+        return compiled(found.content, path), int(run.config()["batch_size"])
     if path.is_file():
         return compiled(load_model(path, engine=engine), path), BATCH
     if path.suffix or len(path.parts) > 1:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from millrace.cli.train import trained
 from millrace.engines.function import engine_named
-from millrace.explain.report import each_class
+from millrace.explain.held_out import each_class
 from millrace.ir.errors import ArgumentError, DataError, FileError
 from millrace.training.model import load_model
 from millrace.training.run import Run
@@ -26,7 +28,10 @@ def predict_examples(path: Path, given: Sequence[str], engine: str | None) -> No
     if chosen.example is None:
         raise ArgumentError(f"{path} ({config['model']}) takes neither pictures nor sentences: use it from Python.")
     classes, vocabulary = run.words()
-    model = load_model(run.weights, engine=engine_named(engine).name)
+    found = run.latest(partial(load_model, engine=engine_named(engine).name))
+    for message in found.messages:
+        print(f"millrace: {message}", file=sys.stderr)
+    model = found.content
     examples, read, failures = [], [], []
     for text in given:
         try:

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from millrace.data.datasets import Dataset
 from millrace.engines.function import engine_named
 from millrace.explain.report import write_report
@@ -18,12 +16,12 @@ from millrace.models import Demonstration, Recipe, recipe
 from millrace.training.callbacks import Progress, duration
 from millrace.training.loop import Interrupted
 from millrace.training.model import Model
-from millrace.training.run import Run
+from millrace.training.run import FINISHED, Run
 
 
 def start_run(
     name: str, epochs: int | None, batch_size: int | None, learning_rate: float | None, engine: str | None, seed: int,
-    out: Path,
+    out: Path, save_every: int | None = None, keep: int | None = None,
 ) -> None:  # fmt: skip
     """A new run directory, trained from the first step."""
     chosen = trained(name)
@@ -37,47 +35,85 @@ def start_run(
         "epochs": positive(chosen.epochs if epochs is None else epochs, "--epochs"),
         "batch_size": positive(chosen.batch_size if batch_size is None else batch_size, "--batch-size"),
         "learning_rate": chosen.learning_rate if learning_rate is None else learning_rate,
+        **saving(save_every, keep),
     }
     data = chosen.data(seed)
     set_seed(seed)
     model = compiled(config, data)
     run = Run.new(out, name)
-    run.write_config(config)
+    with run.lock(), run.noted():
+        run.write_config(config)
+        print(f"Training {chosen.about}.\nOn two cores it takes {chosen.seconds}.")
+        print(f"Engine {config['engine']}, seed {seed}; run directory {run.path}\n")
+        model.summary()
+        prepare(run, model, data)
+        fit(run, model, data, config, 0, 0)
+
+
+def saving(save_every: int | None, keep: int | None) -> dict[str, int]:
+    """The settings of how checkpoints are kept, as far as they are given."""
+    given = {"save_every": (save_every, "--save-every"), "keep": (keep, "--keep")}
+    return {name: positive(value, option) for name, (value, option) in given.items() if value is not None}
+
+
+def prepare(run: Run, model: Model, data: Dataset) -> None:
+    """Write what a run directory holds from its first step on."""
     run.write_words(data.classes, data.vocabulary)
-    print(f"Training {chosen.about}.\nOn two cores it takes {chosen.seconds}.")
-    print(f"Engine {config['engine']}, seed {seed}; run directory {run.path}\n")
-    model.summary()
-    run.write_graphs(model)
-    fit(run, model, data, config, 0, 0)
+    run.write_graph(model)
 
 
-def resume_run(path: Path, name: str | None, epochs: int | None, engine: str | None, *fixed: Any) -> None:
-    """Go on with a run where its checkpoint stands."""
+def resume_run(
+    path: Path, name: str | None, epochs: int | None, engine: str | None, save_every: int | None, keep: int | None,
+    *fixed: Any,
+) -> None:  # fmt: skip
+    """Go on with a run where its last good checkpoint stands; from the first step where it has none yet."""
     run = Run.open(path)
     config = run.config()
     if name not in (None, config["model"]) or any(value is not None for value in fixed):
         raise ArgumentError(
             f"{path} goes on as it began ({config['model']}, seed {config['seed']}, batches of "
-            f"{config['batch_size']}): with --resume only --epochs and --engine can be given."
+            f"{config['batch_size']}): with --resume only --epochs, --engine, --save-every and --keep can be given."
         )
     if epochs is not None:
         config["epochs"] = positive(epochs, "--epochs")
     if engine is not None:
         config["engine"] = engine_named(engine).name
-    data = trained(config["model"]).data(config["seed"])
-    set_seed(config["seed"])
-    model = compiled(config, data)
-    progress = model.load_weights(run.weights)
-    epoch, step = progress.get("epoch"), progress.get("step")
+    config |= saving(save_every, keep)
+    before = run.state.name
+    with run.lock():
+        chosen = trained(config["model"])
+        data = chosen.data(config["seed"])
+        set_seed(config["seed"])
+        model = compiled(config, data)
+        epoch, step = position(run, model)
+        over = epoch >= config["epochs"]
+        if over and before == FINISHED:
+            raise ArgumentError(
+                f"{path} has finished its {config['epochs']} epochs. Give --epochs {2 * config['epochs']}, say, to go "
+                "on."
+            )
+        with run.noted():
+            run.write_config({k: v for k, v in config.items() if k != "versions"})
+            prepare(run, model, data)
+            if over:
+                print(f"{path} has made its {config['epochs']} epochs; the report follows.")
+                return finish(run, model, data, chosen, time.perf_counter())
+            print(f"Going on with {path} at epoch {epoch + 1}" + (f", step {step + 1}" if step else "") + ".\n")
+            fit(run, model, data, config, epoch, step)
+
+
+def position(run: Run, model: Model) -> tuple[int, int]:
+    """Give a model the state of the last good checkpoint; returns the epochs and steps that it stands for."""
+    if not run.checkpoints.files:
+        print(f"{run.path} has no checkpoint yet: it starts from the first step.")
+        return 0, 0
+    found = run.checkpoints.latest_good(model.load_weights, set_aside=True)
+    for message in found.messages:
+        print(message)
+    epoch, step = found.content.get("epoch"), found.content.get("step")
     if not isinstance(epoch, int) or not isinstance(step, int):
-        raise FileError(f"{run.weights} does not say how far it got: it is no checkpoint of a run.")
-    if epoch >= config["epochs"]:
-        raise ArgumentError(
-            f"{path} has finished its {config['epochs']} epochs. Give --epochs {2 * config['epochs']}, say, to go on."
-        )
-    run.write_config({k: v for k, v in config.items() if k != "versions"})
-    print(f"Going on with {path} at epoch {epoch + 1}" + (f", step {step + 1}" if step else "") + ".\n")
-    fit(run, model, data, config, epoch, step)
+        raise FileError(f"{found.path} does not say how far it got: it is no checkpoint of a run.")
+    return epoch, step
 
 
 def positive(value: int, option: str) -> int:
@@ -118,11 +154,12 @@ def fit(run: Run, model: Model, data: Dataset, config: dict[str, Any], epoch: in
     """Train to the end, then write the report."""
     started = time.perf_counter()
     chosen = trained(config["model"])
+    recorders = run.callbacks(config.get("save_every"), config.get("keep", 3))
     try:
         model.fit(
             data.x_train, data.y_train, batch_size=config["batch_size"], epochs=config["epochs"],
-            validation_data=(data.x_validation, data.y_validation), seed=config["seed"],
-            callbacks=[*chosen.callbacks(), *run.callbacks(), Progress(chosen.unit)], verbose=0,
+            validation_data=data.validation, seed=config["seed"], workers=config.get("workers"),
+            callbacks=[*chosen.callbacks(), *recorders, Progress(chosen.unit)], verbose=0,
             initial_epoch=epoch, initial_step=step,
         )  # fmt: skip
     except Interrupted as stop:
@@ -144,10 +181,10 @@ def finish(run: Run, model: Model, data: Dataset, chosen: Recipe, started: float
         print(f"{said}\n")
     write_report(run, model, data, said)
     held = model.evaluate(data.x_validation, data.y_validation, batch_size=256)
-    if "accuracy" in held and np.ndim(data.y_validation) == 1:
-        print(f"Validation accuracy {held['accuracy']:.1%} on {len(data.y_validation)} held-out examples.")
+    if "accuracy" in held and all(answer.target.ndim == 1 for answer in model.training_steps.answers):
+        print(f"Validation accuracy {held['accuracy']:.1%} on {data.held} held-out examples.")
     else:
-        print(f"Validation loss {held['loss']:.4f} on {len(data.y_validation)} held-out {chosen.unit}.")
+        print(f"Validation loss {held['loss']:.4f} on {data.held} held-out {chosen.unit}.")
     print(f"Report: {run.report}")
     if chosen.example is not None:
         what = "'A SENTENCE'" if data.vocabulary else "IMAGE..."

@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
-
-import numpy as np
 
 from millrace.data.datasets import Dataset
 from millrace.explain.charts import confusion, curves
 from millrace.explain.drawing import draw
+from millrace.explain.held_out import answers, mistakes
+from millrace.explain.run_drawing import draw_program
 from millrace.ir.dims import shape_text
 from millrace.ir.errors import DataError
 from millrace.training.checkpoint import write_whole
 from millrace.training.model import Model
+from millrace.training.program_file import levels_in_words, load_program
 from millrace.training.run import Run
 from millrace.training.summary import hyperparameters_text, parameter_counts, rows
 
-SHOWN, READ = 48, 12  # pictures of mistakes, and sentences, at most
 WINDOW, RISE = 3, 1.25  # overfitting: the mean validation loss of 3 epochs, a quarter above its lowest
-
-
-def picture(image: np.ndarray, scale: int = 8) -> str:
-    """An image [height, width, 1 or 3] from 0 to 1 as a data URL, ink dark on light."""
-    from PIL import Image
-
-    pixels = (255 * np.clip(image, 0, 1)).astype(np.uint8)
-    pixels = 255 - pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    made = Image.fromarray(pixels)
-    made = made.resize((made.width * scale, made.height * scale), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    made.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def each_class(answers: np.ndarray) -> np.ndarray:
-    """Probabilities [examples, classes]; one probability of yes becomes those of no and yes."""
-    return np.stack([1 - answers, answers], axis=1) if answers.ndim == 1 else answers
-
-
-def mistakes(data: Dataset, probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """The held-out examples that the model got wrong, the surest mistakes first: pictures, or sentences."""
-    guess = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(guess != data.y_validation)
-    wrong = wrong[np.argsort(-probabilities[wrong, guess[wrong]], kind="stable")]
-    x = data.x_validation
-    return [
-        {
-            "picture": None if data.vocabulary else picture(x[i]),
-            "text": sentence(data, x, i) if data.vocabulary else None,
-            "truth": data.classes[data.y_validation[i]],
-            "guess": data.classes[guess[i]],
-            "sure": float(probabilities[i, guess[i]]),
-            "given_truth": float(probabilities[i, data.y_validation[i]]),
-        }
-        for i in wrong[: READ if data.vocabulary else SHOWN]
-    ]
-
-
-def sentence(data: Dataset, x: Any, i: int) -> str:
-    """An example of words as people read it: its sentences, one after another."""
-    parts = x if isinstance(x, list) else [x]
-    rows = [row for part in parts for row in np.reshape(part[i], (-1, part[i].shape[-1]))]
-    return ". ".join(" ".join(data.vocabulary[n] for n in row if n) for row in rows)
 
 
 def in_words(lines: Sequence[Mapping[str, float]], right: int | None, total: int) -> str:
@@ -103,14 +56,12 @@ def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
     lines = run.metrics()
     if not lines:
         raise DataError(f"{run.path} has no finished epoch to report.")
-    counts, wrong, right = None, [], None
-    missed = 0
-    if np.ndim(data.y_validation) == 1:
-        probabilities = each_class(model.predict(data.x_validation, batch_size=256))
-        guess = probabilities.argmax(axis=1)
-        right = int((guess == data.y_validation).sum())
-        counts = confusion(data.y_validation, guess, data.classes)
-        wrong, missed = mistakes(data, probabilities), len(guess) - right
+    counts, wrong, right, missed, held = None, [], None, 0, data.held
+    found = answers(model, data)
+    if found is not None:
+        counts = confusion(found.truth, found.guess, data.classes)
+        held, missed = len(found.truth), len(found.wrong)
+        wrong, right = mistakes(data, found), held - missed
     x = [line["epoch"] for line in lines]
 
     def chart(title: str, metric: str, percent: bool) -> str | None:
@@ -120,19 +71,26 @@ def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
 
     learned, other = parameter_counts(model)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((files("millrace.explain") / "report.html.j2").read_text("utf-8"))
+    folder = files("millrace.explain")
+    template = environment.from_string((folder / "report.html.j2").read_text("utf-8"))
     html = template.render(
-        title=f"{model.name}: a training run", words=in_words(lines, right, len(data.y_validation)), said=said,
+        title=f"{model.name}: a training run", words=in_words(lines, right, held), said=said,
         config=run.config(), last=lines[-1], data=data, seconds=sum_seconds(lines),
-        learners=len(data.y_train), held=len(data.y_validation),
+        learners=data.learners, held=held,
         loss=chart("Loss", "loss", False), accuracy=chart("Accuracy", "accuracy", True),
         classes=data.classes, counts=None if counts is None else counts.tolist(),
         peak=1 if counts is None else int(counts.max()),
         wrong=wrong, more=missed - len(wrong),
         rows=[(r, hyperparameters_text(r), shape_text(r.shape)) for r in rows(model)], learned=learned, other=other,
-        drawing=draw(model),
+        style=(folder / "style.css").read_text("utf-8"), drawing=draw(model), run_drawing=run_drawing(run),
+        queue=levels_in_words(run.program),
     )  # fmt: skip
     write_whole(run.report, html.encode())
+
+
+def run_drawing(run: Run) -> str:
+    """The whole run as a drawing; "" for a run of an older Millrace, which kept no graph of it."""
+    return draw_program(load_program(run.program)) if run.program.is_file() else ""
 
 
 def sum_seconds(lines: Sequence[Mapping[str, float]]) -> float:

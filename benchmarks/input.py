@@ -1,0 +1,118 @@
+"""`python -m benchmarks.input`: how fast input is read, beside PyTorch's DataLoader, tf.data and Grain."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.__main__ import INTERVAL, PEERS, console
+from benchmarks.inputs.measure import measure
+from benchmarks.inputs.places import prepared
+from benchmarks.inputs.roster import chosen
+from benchmarks.inputs.table import MARKS, contenders_table, summary_table, write
+from benchmarks.inputs.workloads import InputWorkload, wanted
+from benchmarks.machine import everything, versions
+from benchmarks.results import new_path
+from benchmarks.table import remarks
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments, read and checked; ends the program with a message for wrong ones."""
+    parser = argparse.ArgumentParser(
+        prog="make bench-input ARGS=...", description="Input of Millrace beside its peers, interleaved."
+    )
+    parser.add_argument("--only", help="workloads, comma-separated, * allowed: memory,imagenette*")
+    parser.add_argument("--contenders", help="who takes part, comma-separated, * allowed: torch*,tfdata")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds for each workload (default 9)")
+    parser.add_argument("--seed", type=int, default=0, help="of the order within rounds")
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("MILLRACE_DATA"), help="where the data sets lie (MILLRACE_DATA)"
+    )
+    parser.add_argument(
+        "--python", default=os.environ.get("BENCH_PYTHON") or str(PEERS), help="the interpreter that has the peers"
+    )
+    read = parser.parse_args(given)
+    if read.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {read.rounds}")
+    try:
+        read.contenders, read.only = chosen(read.contenders), wanted(read.only)
+    except ValueError as error:
+        parser.error(str(error))
+    if read.data is None:
+        parser.error("where do the data sets lie? Set MILLRACE_DATA, or give --data.")
+    if any(reader.is_peer for reader in read.contenders) and not versions(read.python):
+        parser.error(
+            f"{read.python} does not run. It should be a Python with PyTorch, TensorFlow and Grain: `make bench-input` "
+            "sets one up, --python names another, and --contenders millrace does without."
+        )
+    return read
+
+
+def command_line(given: Sequence[str]) -> str:
+    """The command that makes the same run elsewhere, without the places of this machine."""
+    kept, skip = [], False
+    for word in given:
+        own = word.split("=")[0] in ("--python", "--data")
+        if not own and not skip:
+            kept.append(word)
+        skip = own and "=" not in word
+    return f"make bench-input ARGS={shlex.quote(shlex.join(kept))}" if kept else "make bench-input"
+
+
+def result_of(one: InputWorkload, given: argparse.Namespace) -> dict[str, Any]:
+    """One workload, with a line on a terminal that says what runs."""
+    readers = [reader for reader in given.contenders if one.kind in reader.kinds]
+    with console(stderr=True).status(one.name) as status, tempfile.TemporaryDirectory() as into:
+
+        def say(text: str) -> None:
+            status.update(f"{one.name}: {text}")
+
+        places = prepared(one, Path(given.data), Path(into))
+        return measure(one, readers, places, given.python, given.rounds, given.seed, say)
+
+
+def main() -> None:
+    given = arguments()
+    shown = console()
+    when = datetime.now()
+    path = new_path(when)
+    path = path.with_name(f"{path.name}-input")
+    report: dict[str, Any] = {
+        "date": when.isoformat(" ", "seconds"),
+        "command": command_line(sys.argv[1:]),
+        "rounds": given.rounds,
+        "interval": INTERVAL,
+        **everything(given.python),
+        "workloads": [],
+    }
+    for one in given.only:
+        try:
+            result = result_of(one, given)
+        except FileNotFoundError as error:
+            shown.print(f"{one.name} left out: {error}", markup=False, highlight=False)
+            continue
+        report["workloads"].append(result)
+        write(path, report)
+        shown.print(f"{result['name']}: {result['about']}", markup=False, highlight=False)
+        shown.print(contenders_table(result))
+        for text in remarks(result):
+            shown.print(f"  {text}", markup=False, highlight=False)
+        shown.print()
+    if report["workloads"]:
+        shown.print("All workloads")
+        shown.print(summary_table(report["workloads"]))
+        shown.print(f"\n{MARKS}", markup=False)
+        shown.print(f"Kept in {os.path.relpath(path)}.json and .md")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # contenders are ended on the way out
+    main()

@@ -1,0 +1,1 @@
+"""Input pipelines of Millrace and its peers, as contenders of `python -m benchmarks.input`."""
