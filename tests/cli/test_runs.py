@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import millrace as mr
+from millrace.data.holding import try_lock
 from millrace.training.checkpoint import load_arrays, save_arrays
 from millrace.training.checkpoints import Checkpoints
-from millrace.training.lock import taken
 from millrace.training.run import Run
 
 MILLRACE = [sys.executable, "-c", "from millrace.cli.main import main; main()"]
@@ -242,7 +242,7 @@ def test_asking_for_the_state_never_makes_a_run_fail(copy):
     """Who asks holds the lock for a moment: a run that starts then tries again."""
     file = copy / "run.lock"
     descriptor = os.open(file, os.O_RDWR)
-    assert taken(descriptor, file)
+    assert try_lock(descriptor)
     threading.Timer(0.06, lambda: os.close(descriptor)).start()
     with Run(copy).lock():
         assert Run(copy).state.name == "running"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,8 @@ def train(
     resume: Path | None = None,
     save_every: int | None = None,
     keep: int | None = None,
+    on_broken: str | None = None,
+    workers: int | None = None,
 ) -> None:
     """Train a network and write a run directory with a report.
 
@@ -62,18 +65,22 @@ def train(
         Steps after which to save within an epoch, too; without it a run is saved after each epoch.
     keep
         How many of the last checkpoints to keep, besides the best; 3 unless given.
+    on_broken
+        skip leaves records out that cannot be read and names them, stop ends the run at the first; skip unless given.
+    workers
+        Threads that read and decode ahead of the step; chosen by the data unless given. It changes no result.
     """
-    from millrace.cli.train import demonstrate, resume_run, start_run
+    from millrace.cli.train import Settings, demonstrate, resume_run, start_run
     from millrace.models import Demonstration, recipe
 
+    settings = Settings(epochs, batch_size, learning_rate, engine, seed, save_every, keep, on_broken, workers)
     chosen = None if model is None else recipe(model)
-    options = (resume, epochs, batch_size, learning_rate, save_every, keep)
-    if isinstance(chosen, Demonstration) and all(option is None for option in options):
+    if isinstance(chosen, Demonstration) and resume is None and not replace(settings, seed=None, engine=None).any:
         demonstrate(chosen, seed or 0, out)
     elif resume is not None:
-        resume_run(resume, model, epochs, engine, save_every, keep, batch_size, learning_rate, seed)
+        resume_run(resume, model, settings)
     else:
-        start_run(model or "digits", epochs, batch_size, learning_rate, engine, seed or 0, out, save_every, keep)
+        start_run(model or "digits", settings, out)
 
 
 @app.command

@@ -3,39 +3,83 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from millrace.data.datasets import Dataset
 from millrace.engines.function import engine_named
 from millrace.explain.report import write_report
-from millrace.ir.errors import ArgumentError, FileError, MillraceError
+from millrace.ir.errors import ArgumentError, FileError, MillraceError, one_of
 from millrace.layers.arguments import number
 from millrace.layers.base import set_seed
 from millrace.models import Demonstration, Recipe, recipe
 from millrace.training.callbacks import Progress, duration
-from millrace.training.loop import Interrupted
+from millrace.training.loop import ON_BROKEN, Interrupted
 from millrace.training.model import Model
 from millrace.training.run import FINISHED, Run
 
 
-def start_run(
-    name: str, epochs: int | None, batch_size: int | None, learning_rate: float | None, engine: str | None, seed: int,
-    out: Path, save_every: int | None = None, keep: int | None = None,
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class Settings:
+    """What `millrace train` was told; None where it was not."""
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    engine: str | None = None
+    seed: int | None = None
+    save_every: int | None = None
+    keep: int | None = None
+    on_broken: str | None = None
+    workers: int | None = None
+
+    @property
+    def any(self) -> bool:
+        return any(value is not None for value in asdict(self).values())
+
+    @property
+    def fixed(self) -> bool:
+        """Whether something is given that a run cannot change on its way."""
+        return any(value is not None for value in (self.batch_size, self.learning_rate, self.seed))
+
+    @property
+    def lasting(self) -> dict[str, Any]:
+        """What may change when a run goes on, as far as it is given, and stays so.
+
+        Raises ArgumentError for a value out of range.
+        """
+        found: dict[str, Any] = {}
+        for name in ("epochs", "save_every", "keep"):
+            value = getattr(self, name)
+            if value is not None:
+                found[name] = positive(value, f"--{name.replace('_', '-')}")
+        if self.engine is not None:
+            found["engine"] = engine_named(self.engine).name
+        if self.on_broken is not None:
+            if self.on_broken not in ON_BROKEN:
+                raise one_of("--on-broken", self.on_broken, ON_BROKEN)
+            found["on_broken"] = self.on_broken
+        if self.workers is not None and self.workers < 0:
+            raise ArgumentError(f"--workers must be at least 0, got {self.workers}.")
+        return found
+
+
+def start_run(name: str, settings: Settings, out: Path) -> None:
     """A new run directory, trained from the first step."""
-    chosen = trained(name)
-    number(0.0 if learning_rate is None else learning_rate, "--learning-rate", 0)
+    chosen, rate, seed = trained(name), settings.learning_rate, settings.seed or 0
+    number(0.0 if rate is None else rate, "--learning-rate", 0)
     if not 0 <= seed < 2**32:
         raise ArgumentError(f"--seed must be a whole number from 0 to 2^32 - 1, got {seed}.")
+    batch = chosen.batch_size if settings.batch_size is None else settings.batch_size
     config = {
         "model": name,
-        "engine": engine_named(engine).name,
+        "engine": engine_named(settings.engine).name,
         "seed": seed,
-        "epochs": positive(chosen.epochs if epochs is None else epochs, "--epochs"),
-        "batch_size": positive(chosen.batch_size if batch_size is None else batch_size, "--batch-size"),
-        "learning_rate": chosen.learning_rate if learning_rate is None else learning_rate,
-        **saving(save_every, keep),
+        "epochs": chosen.epochs,
+        "batch_size": positive(batch, "--batch-size"),
+        "learning_rate": chosen.learning_rate if rate is None else rate,
+        **settings.lasting,
     }
     data = chosen.data(seed)
     set_seed(seed)
@@ -47,13 +91,7 @@ def start_run(
         print(f"Engine {config['engine']}, seed {seed}; run directory {run.path}\n")
         model.summary()
         prepare(run, model, data)
-        fit(run, model, data, config, 0, 0)
-
-
-def saving(save_every: int | None, keep: int | None) -> dict[str, int]:
-    """The settings of how checkpoints are kept, as far as they are given."""
-    given = {"save_every": (save_every, "--save-every"), "keep": (keep, "--keep")}
-    return {name: positive(value, option) for name, (value, option) in given.items() if value is not None}
+        fit(run, model, data, config, settings.workers, 0, 0)
 
 
 def prepare(run: Run, model: Model, data: Dataset) -> None:
@@ -62,23 +100,17 @@ def prepare(run: Run, model: Model, data: Dataset) -> None:
     run.write_graph(model)
 
 
-def resume_run(
-    path: Path, name: str | None, epochs: int | None, engine: str | None, save_every: int | None, keep: int | None,
-    *fixed: Any,
-) -> None:  # fmt: skip
+def resume_run(path: Path, name: str | None, settings: Settings) -> None:
     """Go on with a run where its last good checkpoint stands; from the first step where it has none yet."""
     run = Run.open(path)
     config = run.config()
-    if name not in (None, config["model"]) or any(value is not None for value in fixed):
+    if name not in (None, config["model"]) or settings.fixed:
         raise ArgumentError(
             f"{path} goes on as it began ({config['model']}, seed {config['seed']}, batches of "
-            f"{config['batch_size']}): with --resume only --epochs, --engine, --save-every and --keep can be given."
+            f"{config['batch_size']}): with --resume only --epochs, --engine, --save-every, --keep, --on-broken and "
+            "--workers can be given."
         )
-    if epochs is not None:
-        config["epochs"] = positive(epochs, "--epochs")
-    if engine is not None:
-        config["engine"] = engine_named(engine).name
-    config |= saving(save_every, keep)
+    config |= settings.lasting
     before = run.state.name
     with run.lock():
         chosen = trained(config["model"])
@@ -99,7 +131,7 @@ def resume_run(
                 print(f"{path} has made its {config['epochs']} epochs; the report follows.")
                 return finish(run, model, data, chosen, time.perf_counter())
             print(f"Going on with {path} at epoch {epoch + 1}" + (f", step {step + 1}" if step else "") + ".\n")
-            fit(run, model, data, config, epoch, step)
+            fit(run, model, data, config, settings.workers, epoch, step)
 
 
 def position(run: Run, model: Model) -> tuple[int, int]:
@@ -150,7 +182,9 @@ def compiled(config: dict[str, Any], data: Dataset) -> Model:
     return model
 
 
-def fit(run: Run, model: Model, data: Dataset, config: dict[str, Any], epoch: int, step: int) -> None:
+def fit(
+    run: Run, model: Model, data: Dataset, config: dict[str, Any], workers: int | None, epoch: int, step: int
+) -> None:  # fmt: skip
     """Train to the end, then write the report."""
     started = time.perf_counter()
     chosen = trained(config["model"])
@@ -158,7 +192,8 @@ def fit(run: Run, model: Model, data: Dataset, config: dict[str, Any], epoch: in
     try:
         model.fit(
             data.x_train, data.y_train, batch_size=config["batch_size"], epochs=config["epochs"],
-            validation_data=data.validation, seed=config["seed"], workers=config.get("workers"),
+            validation_data=data.validation, seed=config["seed"], workers=workers,
+            on_broken=config.get("on_broken", ON_BROKEN[0]),
             callbacks=[*chosen.callbacks(), *recorders, Progress(chosen.unit)], verbose=0,
             initial_epoch=epoch, initial_step=step,
         )  # fmt: skip

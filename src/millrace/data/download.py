@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from millrace.data.holding import try_lock
 from millrace.data.unpacking import unpack
 from millrace.ir.errors import FileError
 
@@ -204,31 +205,12 @@ def _locked(path: Path, name: str) -> Iterator[bool]:
     """Hold a lock that the death of this process gives back; False where the file system knows none."""
     with path.open("a+b") as file:
         waited = False
-        while (held := _try_lock(file)) is None:
+        while (ours := try_lock(file.fileno())) is False:
             if not waited:
                 _say(f"{name}: another process is downloading it; waiting")
             waited = True
             time.sleep(0.1)
-        yield held
-
-
-def _try_lock(file: IO[bytes]) -> bool | None:
-    """True: locked. None: another one holds it. False: there are no locks here."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return None
-    except OSError:
-        return False
-    return True
+        yield ours is True
 
 
 class _Progress:

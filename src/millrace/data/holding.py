@@ -10,6 +10,7 @@ from pathlib import Path
 
 from millrace.ir.errors import FileError
 
+FAR = 2**30  # a place in a file
 PARTIAL = ".partial"  # how the name of a file ends that is being written
 
 
@@ -25,20 +26,25 @@ def held(path: Path, busy: str) -> Iterator[None]:
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror or error}.") from None
     try:
-        if not taken(descriptor):
+        if try_lock(descriptor) is False:
             raise FileError(busy)
         yield
     finally:
         os.close(descriptor)  # with it goes the lock
 
 
-def taken(descriptor: int) -> bool:
-    """Whether the lock on an open file is now ours, or there are none on this disk."""
+def try_lock(descriptor: int) -> bool | None:
+    """Take the lock on an open file, which its closing or the end of the process gives back.
+
+    True: it is ours now. False: another process holds it. None: this disk knows no locks.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
 
+            os.lseek(descriptor, FAR, os.SEEK_SET)  # what is locked there cannot be read: far behind all content
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            os.lseek(descriptor, 0, os.SEEK_SET)
         else:
             import fcntl
 
@@ -46,7 +52,7 @@ def taken(descriptor: int) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     except OSError:
-        return True
+        return None
     return True
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import sys
 import time
 import warnings
 from pathlib import Path
 
+from millrace.data.holding import try_lock
 from millrace.ir.errors import FileError
 
 TRIES, PAUSE = 10, 0.02  # who only asks whether the lock is held holds it for a moment
@@ -32,7 +31,12 @@ class Lock:
         for n in range(TRIES):
             if n:
                 time.sleep(PAUSE)
-            if taken(self._descriptor, self.path):
+            ours = try_lock(self._descriptor)
+            if ours is None:
+                warnings.warn(
+                    f"{self.path.parent} is on a disk without locks: see to it that no other run uses it.", stacklevel=3
+                )
+            if ours is not False:
                 break
         else:
             os.close(self._descriptor)
@@ -61,7 +65,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        return not taken(descriptor, path, quiet=True)
+        return try_lock(descriptor) is False
     finally:
         os.close(descriptor)
 
@@ -72,37 +76,3 @@ def owner(path: Path) -> str:
         return path.read_text().strip() or "?"
     except OSError:
         return "?"
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    PLACE = 2**30  # what is locked there cannot be read, so it is not where the number is
-
-    def taken(descriptor: int, path: Path, quiet: bool = False) -> bool:
-        """Take the lock, unless another has it."""
-        os.lseek(descriptor, PLACE, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        return True
-
-else:
-    import fcntl
-
-    def taken(descriptor: int, path: Path, quiet: bool = False) -> bool:
-        """Take the lock, unless another has it. Where the disk knows no locks, go on without, and say so."""
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
-            if not quiet:
-                warnings.warn(
-                    f"{path.parent} is on a disk without locks ({error.strerror}): see to it that no other run uses "
-                    "it.",
-                    stacklevel=4,
-                )
-        return True

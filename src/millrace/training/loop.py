@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from millrace.training.inputs import Input
 from millrace.training.program import Program
 from millrace.training.step import Steps
 
+ON_BROKEN = ("skip", "stop")  # what may be done about a broken record
 POLL = 16  # steps between two looks at the device: often enough to show, seldom enough not to wait
 
 
@@ -94,8 +95,9 @@ class Loop:
         finally:
             if feed is not None:
                 feed.cancel()
-            for callback in self.callbacks:
-                callback.on_finish()
+            with ExitStack() as ends:  # each is told, also where another one fails
+                for callback in reversed(self.callbacks):
+                    ends.callback(callback.on_finish)
 
     def epoch(self, feed: Feed, epoch: int, first: int, asked: list[bool]) -> Logs:
         if not first:

@@ -26,7 +26,7 @@ from millrace.training.compiled import Compiled
 from millrace.training.examples import batch_size_for, examples, inputs_of
 from millrace.training.forms import Form, frozen_statistics
 from millrace.training.inputs import AHEAD, Input, input_of
-from millrace.training.loop import Loop, evaluate
+from millrace.training.loop import ON_BROKEN, Loop, evaluate
 from millrace.training.optimizers import optimizer as optimizer_named
 from millrace.training.program import TRAINING, VALIDATION, Program
 from millrace.training.step import Steps, predict_function
@@ -174,8 +174,8 @@ class Trainer:
         """
         for name, given in (("epochs", epochs), ("initial_epoch", initial_epoch), ("initial_step", initial_step)):
             whole(given, name, 0)
-        if on_broken not in ("skip", "stop"):
-            raise one_of("on_broken", on_broken, ["skip", "stop"])
+        if on_broken not in ON_BROKEN:
+            raise one_of("on_broken", on_broken, ON_BROKEN)
         if not isinstance(callbacks, (list, tuple)) or not all(isinstance(c, Callback) for c in callbacks):
             raise ArgumentError(f"callbacks must be a list of mr.callbacks.Callback objects, got {callbacks!r}.")
         program = self.program(
