@@ -258,3 +258,15 @@ def test_what_is_given_may_be_written_to():
     made = decode_image(FINE["colour.png"].content, HEIGHT, WIDTH)
     made[0] = 0
     np.testing.assert_array_equal(made[1:], FINE["colour.png"].pixels[1:])
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("size", [(20, 20), (31, 17), (90, 64)])
+def test_where_vectors_are_lacking_pillow_gives_nearly_the_same(monkeypatch, size, fit):
+    """As on a platform for which cykooz-resizer has no wheel: in colour, in grey, smaller and larger."""
+    content = jpeg(np.kron(scene(), np.ones((2, 2, 1), np.uint8)))
+    with_vectors = [decode_image(content, *size, channels, fit) for channels in (3, 1)]
+    monkeypatch.setattr("millrace.data.resizing._tools", lambda: None)
+    for made, channels in zip(with_vectors, (3, 1), strict=True):
+        plain = decode_image(content, *size, channels, fit)
+        assert plain.shape == made.shape and apart(plain, made) < 0.6

@@ -262,6 +262,30 @@ def test_a_scan_with_an_integer_state_beside_a_float_one():
     assert mr.evaluate(n) == 4
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_weights_of_a_scan_that_meet_different_sequences(reverse):
+    """h' = tanh(h) + x @ u + y @ v, also shown: the gradients are those of the loop written out."""
+    rng = np.random.default_rng(0)
+    x, y = (mr.constant(rng.standard_normal((4, 2, 3))) for _ in range(2))
+    u, v = (variable(rng.standard_normal((3, 3)), name=name) for name in "uv")
+
+    def step(h, at):
+        new = mr.tanh(h) + mr.matmul(at[0], u) + mr.matmul(at[1], v)
+        return new, new
+
+    start = mr.constant(np.ones((2, 3)))
+    last, seen = mr.scan(step, start, (x, y), reverse=reverse)
+    h, total = start, 0.0
+    for t in reversed(range(4)) if reverse else range(4):
+        h, _ = step(h, (x[t], y[t]))
+        total = total + mr.sum(mr.square(h)) * (t + 1.0)
+    weights = mr.constant(np.arange(1.0, 5.0).reshape(4, 1, 1))
+    got = mr.gradients(mr.sum(mr.square(seen) * weights) + mr.sum(last), [u, v, x, y])
+    expected = mr.gradients(total + mr.sum(h), [u, v, x, y])
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mr.evaluate(a), mr.evaluate(b), rtol=1e-9)
+
+
 def test_the_second_derivative_through_a_scan():
     w = variable(0.5)
     last, _ = mr.scan(lambda s, x: (s * w, None), mr.constant(np.float64(1)), length=4)

@@ -31,6 +31,26 @@ def test_a_step_forwards_and_one_backwards_have_one_product_each(layer):
     assert products(graph) == 3
 
 
+@pytest.mark.parametrize("layer", [SimpleRNN, LSTM, GRU])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_nothing_is_stacked_over_time_twice(layer, sequences):
+    graph = training_graph(layer(4, return_sequences=sequences))
+    for loop in (node.op for node in graph.nodes if isinstance(node.op, Scan)):
+        stacked = loop.graph.outputs[loop.carries :]
+        assert len(set(stacked)) == len(stacked)
+        if loop.reverse:  # nor what the loop forwards has stacked
+            assert not set(stacked) & set(loop.graph.inputs)
+
+
+@pytest.mark.parametrize("layer", [SimpleRNN, LSTM, GRU])
+def test_outputs_that_nobody_reads_are_not_stacked(layer):
+    x = mr.Input((7, 5), name="x")
+    (loop,) = (node.op for node in Graph([x], [layer(4)(x)]).nodes if isinstance(node.op, Scan))
+    assert len(loop.graph.outputs) == loop.carries  # the last state is the last output
+    (loop,) = (node.op for node in Graph([x], [layer(4, return_sequences=True)(x)]).nodes if isinstance(node.op, Scan))
+    assert len(loop.graph.outputs) == loop.carries + 1
+
+
 def test_the_graph_is_no_longer_for_a_longer_sequence():
     short, long = (training_graph(LSTM(4), steps) for steps in (3, 300))
     assert len(short.nodes) == len(long.nodes)

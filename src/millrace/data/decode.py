@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from millrace.data.picture_file import jpeg_pixels, opened, other_picture, upright
 from millrace.data.picture_header import exif_orientation, jpeg_header, picture_kind
+from millrace.data.resizing import frame, scaled
 from millrace.ir.errors import ArgumentError, one_of
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 FITS = ("crop", "stretch", "pad")
-ROOM = 1.07  # how many pixels of a reduced JPEG picture the filter must have for each that is wanted
 
 
 def decode_image(
@@ -70,50 +63,6 @@ def image_size(content: bytes) -> tuple[int, int]:
     return (width, height) if orientation > 4 else (height, width)
 
 
-@dataclass(frozen=True)
-class Frame:
-    """The part of a stored picture that is wanted, from (top, left) on, and the size that it is to get."""
-
-    top: float
-    left: float
-    height: float
-    width: float
-    rows: int
-    columns: int
-
-    def least(self, height: int, width: int) -> tuple[int, int]:
-        """How small a JPEG file of height x width may be decoded: so that no wanted pixel has less than one there.
-
-        Its cosine transform gives 1/8 to 4/8 of the size for less than the whole (5/8 to 7/8 would cost more:
-        libjpeg-turbo has no SIMD for them). Those pixels are a little sharper than the filter's, the more so the less
-        is left to the filter: ROOM keeps the difference from Pillow's whole decode and Image.resize(BILINEAR) below 2
-        of 255 at any size. Mean absolute difference at 224 and 256 pixels, over 113 originals of ImageNet, most of
-        500 x 375: 0.13 and 0.01; over 200 pictures of imagenette, of 224 x 224 themselves: 0.00.
-        """
-        down, across = min(1.0, ROOM * self.rows / self.height), min(1.0, ROOM * self.columns / self.width)
-        return math.ceil(height * down), math.ceil(width * across)
-
-    def scaled(self, by: float) -> Frame:
-        """The same part of a picture that has shrunk."""
-        return replace(self, top=self.top * by, left=self.left * by, height=self.height * by, width=self.width * by)
-
-
-def frame(height: int, width: int, rows: int, columns: int, fit: str) -> Frame:
-    """Which part of a picture of height x width fills rows x columns."""
-    if fit == "stretch":
-        return Frame(0, 0, height, width, rows, columns)
-    if fit == "pad":
-        scale = max(height / rows, width / columns)
-        made = (max(1, round(height / scale)), max(1, round(width / scale)))
-        return Frame(0, 0, height, width, min(rows, made[0]), min(columns, made[1]))
-    scale = min(height / rows, width / columns)
-    tall, wide = min(height, rows * scale), min(width, columns * scale)
-    top, left = (height - tall) / 2, (width - wide) / 2
-    if scale == 1:
-        top, left = int(top), int(left)  # half a pixel aside would blur what needs no scaling
-    return Frame(top, left, tall, wide, rows, columns)
-
-
 def _check(height: int, width: int, channels: int, fit: str) -> None:
     if height < 1 or width < 1:
         raise ArgumentError(f"height and width must be at least 1, got {height} x {width}.")
@@ -126,13 +75,12 @@ def _check(height: int, width: int, channels: int, fit: str) -> None:
 def _decoded(content: bytes, height: int, width: int, grey: bool, fit: str) -> np.ndarray:
     """A file's pixels, scaled and upright: [height, width] where grey, else [height, width, 3]; fewer with "pad"."""
     kind = picture_kind(content)
-    pixels: np.ndarray | Image
     if kind == "JPEG":
         header = jpeg_header(content)
         orientation, (tall, wide) = header.orientation, (header.height, header.width)
     else:
-        pixels, orientation = other_picture(content, kind, grey)
-        tall, wide = pixels.height, pixels.width
+        picture, orientation = other_picture(content, kind, grey)
+        tall, wide = picture.height, picture.width
     rows, columns = (width, height) if orientation > 4 else (height, width)
     part = frame(tall, wide, rows, columns, fit)
     if kind == "JPEG":
@@ -140,41 +88,6 @@ def _decoded(content: bytes, height: int, width: int, grey: bool, fit: str) -> n
         if pixels.shape[:2] != (tall, wide):
             # Eighths are exact; the last row and column, where there is less than one, are only partly the picture's.
             part = part.scaled(8 * max(pixels.shape[:2]) // max(tall, wide) / 8)
-    return upright(_scaled(pixels, part), orientation)
-
-
-def _scaled(pixels: np.ndarray | Image, part: Frame) -> np.ndarray:
-    """A part of a picture in another size: uint8 [rows, columns] or [rows, columns, 3]."""
-    top, left = int(part.top), int(part.left)
-    whole = (part.top, part.left, part.height, part.width) == (top, left, part.rows, part.columns)
-    if isinstance(pixels, np.ndarray):
-        if whole:
-            return pixels[top : top + part.rows, left : left + part.columns]
-        picture, shift = _strip(pixels, part)
     else:
-        picture, shift = pixels, 0
-    box = (
-        part.left - shift,
-        part.top,
-        min(part.left - shift + part.width, picture.width),
-        min(part.top + part.height, picture.height),
-    )
-    if whole:
-        return np.asarray(picture.crop((left, top, left + part.columns, top + part.rows)))
-    from PIL.Image import Resampling
-
-    return np.asarray(picture.resize((part.columns, part.rows), Resampling.BILINEAR, box))
-
-
-def _strip(pixels: np.ndarray, part: Frame) -> tuple[Image, int]:
-    """Pixels as a picture of Pillow's, without columns that nothing is made of, and how many are left out before it."""
-    from PIL import Image
-
-    height, width = pixels.shape[:2]
-    if pixels.ndim == 2:
-        flat = np.ascontiguousarray(pixels)
-        return Image.frombuffer("L", (width, height), flat, "raw", "L", 0, 1), 0
-    margin = math.ceil(max(1.0, part.width / part.columns)) + 1  # the filter reaches so far beyond the edge
-    first, last = max(0, int(part.left) - margin), min(width, math.ceil(part.left + part.width) + margin)
-    flat = np.ascontiguousarray(pixels).reshape(-1)[3 * first :]
-    return Image.frombuffer("RGB", (last - first, height), flat, "raw", "RGB", 3 * width, 1), first
+        pixels = np.asarray(picture)
+    return upright(scaled(pixels, part), orientation)

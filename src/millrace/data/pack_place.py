@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,17 @@ MEANING = {
 }  # fmt: skip
 
 
+def installed(package: str) -> str:
+    """A package's version; "none" where it is not there."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
 def settings(source: ImageFolder, resize: int | None, quality: int) -> dict[str, Any]:
     """All that decides what a pack holds."""
-    tools = f"Pillow {version('pillow')}, simplejpeg {version('simplejpeg')}"
+    tools = ", ".join(f"{name} {installed(name)}" for name in ("pillow", "simplejpeg", "cykooz-resizer"))
     return {
         "format": FORMAT,
         "name": source.name,

@@ -124,24 +124,32 @@ class RNN(Randomized):
         states = self._first_states(x, initial_state)
         x = self._dropped(x, "input", self.dropout, (x.shape[0], 1, x.shape[2]))
         first: Any = self.cells[0]
-        ready = first.project(x) if isinstance(first, Cell) else x
         recurrent_masks = self._recurrent_masks(x)
-        along = mr.swapaxes(ready, 0, 1)
+        # Time goes first while the sequence is narrow: the products after it are `gates` times `units` wide.
+        along = mr.swapaxes(x, 0, 1)
         real = None if mask is None else mr.swapaxes(mask, 0, 1)
         if self.go_backwards:
             along, real = mr.flip(along, 0), None if real is None else mr.flip(real, 0)
+        if isinstance(first, Cell):
+            along = first.project(along)
 
-        def step(carried: tuple[Value, ...], at: tuple[Value, ...]) -> tuple[tuple[Value, ...], Value]:
+        shown_last: int | None = None  # which of the last states is the last output
+
+        def step(carried: tuple[Value, ...], at: tuple[Value, ...]) -> tuple[tuple[Value, ...], Value | None]:
+            nonlocal shown_last
             before, shown = list(carried[: len(states)]), carried[len(states) :]
             out, after = self._one_step(at[0], before, recurrent_masks)
-            if real is not None:
+            if real is None:
+                shown_last = next((n for n, state in enumerate(after) if state is out), None)
+            else:
                 there = mr.expand_dims(at[1], -1)
                 after = [mr.where(there, new, old) for new, old in zip(after, before, strict=True)]
                 out = mr.where(there, out, mr.zeros_like(out) if self.zero_output_for_mask else shown[0])
-                kept = () if self.zero_output_for_mask else (out,)
-            else:
-                kept = ()
-            return (*after, *kept), out
+                if not self.zero_output_for_mask:
+                    after.append(out)
+                    shown_last = len(states)
+            # Outputs are stacked only where somebody reads more than the last one.
+            return tuple(after), out if self.return_sequences or shown_last is None else None
 
         carried = list(states)
         if real is not None and not self.zero_output_for_mask:
@@ -152,8 +160,8 @@ class RNN(Randomized):
             self.add_update(variable, mr.cast(end, variable.dtype), always=True)
         if self.return_sequences:
             result = mr.swapaxes(outputs, 0, 1)
-        elif real is not None and not self.zero_output_for_mask:
-            result = last[-1]
+        elif shown_last is not None:
+            result = last[shown_last]
         else:
             result = outputs[outputs.shape[0] - 1] if isinstance(outputs.shape[0], int) else self._at_end(outputs)
         return [result, *ends] if self.return_state else result
