@@ -131,14 +131,29 @@ def test_a_queue_is_never_further_ahead_than_it_may():
     feed.cancel()
 
 
-def test_numbers_outside_a_limit_make_their_record_a_broken_one():
+def test_a_number_outside_a_limit_is_an_error_that_names_its_record():
     made = batches(Numbers(6), 3, None, Convert(("float32", "int32"), (0, 4)), Weigh(1, (1.0, 2.0, 3.0, 4.0)))
-    first, second = made.make(0, 0), made.make(0, 1)
+    first = made.make(0, 0)
     assert first.arrays[0].dtype == np.float32 and first.arrays[2].tolist() == [1, 2, 3]
-    assert second.weights.tolist() == [1, 0, 0]
-    assert second.broken == {
-        f"record {n}": f"it holds the number {n}, the model knows 0 to 3" for n in (4, 5)
-    }  # fmt: skip
+    with pytest.raises(DataError, match=r"record 4: it holds the number 4, but the model knows 0 to 3: give the last"):
+        made.make(0, 1)
+
+
+def test_a_broken_record_is_not_checked():
+    made = batches(Numbers(6, broken=(4, 5)), 3, None, Convert(("int32", "int32"), (0, 4)))
+    assert made.make(0, 1).weights.tolist() == [1, 0, 0]
+
+
+def test_a_number_that_the_input_does_not_hold_is_an_error():
+    fits = batches(Numbers(26), 26, None, Convert(("uint8", "uint8"), (0, 0)))
+    assert fits.make(0, 0).arrays[0].max() == 250
+    with pytest.raises(DataError, match=r"record 26: it holds the number 260, which uint8 does not"):
+        batches(Numbers(27), 27, None, Convert(("uint8", "uint8"), (0, 0))).make(0, 0)
+
+
+def test_a_last_axis_of_one_is_added_and_taken_away():
+    there = batches(Numbers(4), 4, None, Convert(("int32", "float32"), (0, 0), (0, 1))).make(0, 0)
+    assert there.arrays[1].shape == (4, 1) and there.arrays[1][:, 0].tolist() == [0, 1, 2, 3]
 
 
 def test_a_graph_is_not_carried_out_over_another_source():

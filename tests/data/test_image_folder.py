@@ -164,3 +164,12 @@ def test_threads_take_the_same_bytes(tmp_path):
         assert taken.columns[0] == [contents[n] for n in order] and not taken.broken
         np.testing.assert_array_equal(taken.columns[1], source.take(order).columns[1])
     assert all(decode_image(content, 8, 8).shape == (8, 8, 3) for content in contents)
+
+
+def test_the_folder_above_the_parts_of_a_data_set_is_refused(tmp_path):
+    for part in ("train", "val"):
+        (tmp_path / part / "cat").mkdir(parents=True)
+        (tmp_path / part / "cat" / "1.png").write_bytes(b"x")
+    with pytest.raises(FileError, match="holds train and val, the parts of a data set: open one of them"):
+        ImageFolder(tmp_path)
+    assert ImageFolder(tmp_path / "train").classes == ("cat",)

@@ -178,7 +178,7 @@ def test_prediction_refuses_a_broken_record_and_evaluation_warns():
     model = network("uint8")
     with pytest.raises(DataError, match=r"picture-7\.png cannot be used"):
         model.predict(Pictures(broken=(7,)))
-    with pytest.warns(UserWarning, match=r"1 records cannot be used.*picture-7\.png"):
+    with pytest.warns(UserWarning, match=r"1 of 20 records cannot be used.*picture-7\.png"):
         model.evaluate(Pictures(broken=(7,)))
 
 
@@ -209,11 +209,11 @@ def test_a_source_that_does_not_fit_says_what_it_holds():
     wrong = network("uint8")
     small = Pictures()
     small.elements = (TensorType("uint8", (5, 4, 1)), TensorType("int32", ()))
-    with pytest.raises(DataError, match=r"pictures hold \[5, 4, 1\], the model takes \[4, 4, 1\]"):
+    with pytest.raises(DataError, match=r"inputs of pictures have the shape \[5, 4, 1\], the model takes \[4, 4, 1\]"):
         wrong.fit(small, verbose=0)
     without = Pictures()
     without.elements = (TensorType("uint8", (4, 4, 1)),)
-    with pytest.raises(DataError, match="1 inputs and 1 answers"):
+    with pytest.raises(DataError, match="without an answer to learn from"):
         wrong.fit(without, verbose=0)
     with pytest.raises(ArgumentError, match="records hold the answers"):
         wrong.fit(Pictures(), Y, verbose=0)
@@ -227,11 +227,108 @@ def test_class_weights_of_a_source_are_those_of_arrays():
     assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(one.weights, two.weights, strict=True))
 
 
-def test_the_last_part_of_a_source_can_be_held_out():
-    history = network("uint8").fit(Pictures(), batch_size=5, verbose=0, validation_split=0.25)
-    assert history.input_levels.taken == 3 and "val_loss" in history.history
-    part = Part(Pictures(), 15, 20)
-    assert part.record(0) == "picture-15.png" and part.take(np.array([1])).columns[0][0, 0, 0, 0] == 16
+def test_a_random_part_of_a_source_can_be_held_out():
+    """Files lie class by class: the last part would hold one class alone."""
+    model = network("uint8")
+    program = model.program(Pictures(), batch_size=5, validation_split=0.25, seed=1)
+    kept, held = program.training.source, program.validation.source
+    assert (kept.count, held.count) == (15, 5)
+    assert {kept.record(n) for n in range(15)} | {held.record(n) for n in range(5)} == {
+        f"picture-{n}.png" for n in range(20)
+    }  # fmt: skip
+    assert [held.record(n) for n in range(5)] != [f"picture-{n}.png" for n in range(15, 20)]
+    again = model.program(Pictures(), batch_size=5, validation_split=0.25, seed=1).validation.source
+    assert [held.record(n) for n in range(5)] == [again.record(n) for n in range(5)]
+    assert held.take(np.array([1])).columns[0][0, 0, 0, 0] == int(held.record(1)[8:-4])
+    part = Part(Pictures(), np.array([4, 2]))
+    assert part.record(1) == "picture-2.png" and len(part) == 2 and "Part(pictures: 2 records" in repr(part)
+
+
+def test_a_source_with_other_classes_than_the_model_or_the_validation_is_refused():
+    four = Pictures()
+    four.classes = ("a", "b", "c", "d")
+    with pytest.raises(DataError, match=r"pictures has 4 classes, but the model has 3 outputs: give .* 4 units"):
+        network("uint8").fit(four, verbose=0)
+    others = Pictures()
+    others.classes = ("b", "c", "d")
+    with pytest.raises(DataError, match=r"numbers the classes a, b, c, the validation data pictures b, c, d: give"):
+        network("uint8").fit(Pictures(), validation_data=others, verbose=0)
+
+
+def test_data_without_a_usable_record_is_an_error_not_a_perfect_loss():
+    nothing = Pictures(4, broken=range(4))
+    with pytest.raises(DataError, match=r"none of the 4 records of pictures can be used, the first is picture-"):
+        network("uint8").fit(nothing, verbose=0)
+    with pytest.raises(DataError, match="none of the 4 records"):
+        network("uint8").evaluate(nothing)
+    with pytest.raises(DataError, match="none of the 4 records"):
+        network("uint8").fit(Pictures(), validation_data=nothing, verbose=0)
+
+
+def test_who_prints_nothing_is_warned_of_broken_records_once():
+    with pytest.warns(UserWarning, match=r"2 of 20 records cannot be used and were left out, the first is") as told:
+        network("uint8").fit(Pictures(broken=(3, 4)), epochs=3, verbose=0)
+    assert len(told) == 1
+
+
+def test_the_terminal_names_three_and_counts_all(capsys):
+    network("uint8").fit(Pictures(broken=range(3, 9)), batch_size=4, epochs=2)
+    printed = capsys.readouterr().out
+    assert printed.count(".png: it is torn") == 3
+    assert printed.count("more of them") == 1 and "left out: 6 of 20 records" in printed
+
+
+def test_a_path_is_told_how_to_be_opened():
+    with pytest.raises(DataError, match=r"x is a path: open it first, as mr\.data\.open_source\('photos'\)"):
+        network("uint8").fit("photos", Y, verbose=0)
+
+
+def test_answers_that_are_numbers_fit_one_output():
+    class Slope(Pictures):
+        classes = ()
+
+        def __init__(self):
+            super().__init__()
+            self.elements = (TensorType("float32", (2,)), TensorType("float32", ()))
+            self.classes = ()
+
+        def take(self, numbers):
+            x = np.stack([numbers, numbers + 1], axis=1).astype(np.float32)
+            return Taken((x, numbers.astype(np.float32)))
+
+    model = mr.Sequential([mr.Input((2,)), layers.Dense(1, name="out")])
+    model.compile("sgd", "mse")
+    x, y = Slope().take(np.arange(20)).columns
+    assert model.evaluate(Slope()) == model.evaluate(x, y)
+
+
+def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path):
+    """Ended in the middle of an epoch, and gone on with by a model that knows nothing."""
+
+    class Stops(Callback):
+        def on_step_end(self, epoch, step):
+            if (epoch, step) == (1, 3):
+                raise KeyboardInterrupt
+
+    def fit(model, *more):
+        checkpoint = Checkpoint(tmp_path / "checkpoints", save_every=2)
+        model.fit(
+            Pictures(), batch_size=4, epochs=3, verbose=0, seed=2, callbacks=[checkpoint, *more],
+            **model.resume(tmp_path / "checkpoints"),
+        )  # fmt: skip
+        return model
+
+    whole = network("uint8")
+    whole.fit(Pictures(), batch_size=4, epochs=3, verbose=0, seed=2)
+    first = network("uint8")
+    assert first.resume(tmp_path / "checkpoints") == {"initial_epoch": 0, "initial_step": 0}
+    with pytest.raises(KeyboardInterrupt):
+        fit(first, Stops())
+    second = network("uint8", seed=5)
+    assert second.resume(tmp_path / "checkpoints") == {"initial_epoch": 1, "initial_step": 2}
+    fit(second)
+    for a, b in zip(whole.weights, second.weights, strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()
 
 
 def test_a_step_end_is_told_of_each_step():

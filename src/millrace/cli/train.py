@@ -120,10 +120,7 @@ def resume_run(path: Path, name: str | None, settings: Settings) -> None:
         epoch, step = position(run, model)
         over = epoch >= config["epochs"]
         if over and before == FINISHED:
-            raise ArgumentError(
-                f"{path} has finished its {config['epochs']} epochs. Give --epochs {2 * config['epochs']}, say, to go "
-                "on."
-            )
+            raise ArgumentError(f"{path} has finished {epoch} epochs. Give --epochs {2 * epoch}, say, to go on.")
         with run.noted():
             run.write_config({k: v for k, v in config.items() if k != "versions"})
             prepare(run, model, data)

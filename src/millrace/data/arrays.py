@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ def checked_array(array: Any, type: TensorType, name: str) -> np.ndarray:
     """
     if hasattr(array, "__next__"):
         raise DataError(f"{name} is a generator: give arrays, such as np.stack(list(...)), whose order fit decides.")
+    if isinstance(array, (str, PurePath)):
+        raise DataError(f"{name} is a path: open it first, as mr.data.open_source({str(array)!r}).")
     try:
         made = np.asarray(array)
     except ValueError:

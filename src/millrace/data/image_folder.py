@@ -15,6 +15,7 @@ from millrace.ir.types import TensorType
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
 OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the machine's want, and no picture's fault
+PARTS = {"train", "training", "val", "valid", "validation", "test"}  # no names of classes
 SAID = 10  # so many names a note lists
 
 
@@ -44,6 +45,11 @@ class ImageFolder(Source):
         self.name = name or self.root.resolve().name
         self.passed_over = 0
         loose, folders = self._listed(self.root)
+        if classes is None and folders and {folder.lower() for folder in folders} <= PARTS:
+            raise FileError(
+                f"{self.root} holds {' and '.join(sorted(folders))}, the parts of a data set: open one of them, as "
+                f"{self.root / sorted(folders)[0]}."
+            )
         found = {folder: sorted(self._walked(self.root / folder, folder, ())) for folder in folders}
         if classes is None and loose and not any(found.values()):
             self.classes, self.elements = (), (ENCODED,)

@@ -95,9 +95,6 @@ class ArraySource(Source):
                 f"from 0 to {len(self.classes) - 1}."
             )
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name}: {self.count:,} records of {', '.join(map(str, self.elements))})"
-
 
 class _Column:
     """One array, how its rows are gathered, and what one row is."""

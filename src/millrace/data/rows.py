@@ -133,20 +133,37 @@ def _(op: Decode, rows: Rows, *, sources: Mapping[str, Source]) -> Rows:
 
 @carry_out.register
 def _(op: Convert, rows: Rows, *, sources: Mapping[str, Source]) -> Rows:
+    columns = op.columns or (0,) * len(op.dtypes)
+
     def take(epoch: int, numbers: Numbers) -> Taken:
         taken = rows.take(epoch, numbers)
-        broken = dict(taken.broken)
-        columns = []
-        for column, dtype, limit in zip(taken.columns, op.dtypes, op.limits, strict=False):
-            if limit:
-                flat = column.reshape(len(column), -1)
-                for n in np.flatnonzero(((flat < 0) | (flat >= limit)).any(axis=1)):
-                    worst = next(x for x in flat[n] if not 0 <= x < limit)
-                    broken.setdefault(int(n), f"it holds the number {worst}, the model knows 0 to {limit - 1}")
-            columns.append(column.astype(dtype, copy=False))
-        return Taken(tuple(columns), broken)
+        good = np.array([n not in taken.broken for n in range(len(numbers))])
+        made = []
+        for column, dtype, limit, axis in zip(taken.columns, op.dtypes, op.limits, columns, strict=False):
+            check_range(column[good], dtype, limit)
+            column = column[..., None] if axis > 0 else column[..., 0] if axis < 0 else column
+            made.append(column.astype(dtype, copy=False))
+        return Taken(tuple(made), taken.broken)
 
     return Rows(rows.count, take, rows.record)
+
+
+def check_range(column: np.ndarray, dtype: str, limit: int) -> None:
+    """Raise DataError for a whole number that a dtype does not hold, or that is not below a limit."""
+    low, high = (0, limit - 1) if limit else (None, None)
+    if not limit and column.dtype.kind in "iu" and np.dtype(dtype).kind in "iu":
+        if np.can_cast(column.dtype, dtype):
+            return
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    if low is None or high is None or not column.size or (column.min() >= low and column.max() <= high):
+        return
+    worst = column.min() if column.min() < low else column.max()
+    if limit:
+        raise DataError(
+            f"it holds the number {worst}, but the model knows 0 to {high}: give the last layer more units (or its "
+            "table more rows), or number the records anew."
+        )
+    raise DataError(f"it holds the number {worst}, which {dtype} does not: convert the records first.")
 
 
 @carry_out.register

@@ -46,6 +46,12 @@ class Source:
         """
         raise NotImplementedError
 
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {self.count:,} records of {', '.join(map(str, self.elements))})"
+
     def run(self, first: int, last: int) -> Taken:
         """The records from number `first` to `last` - 1."""
         return self.take(np.arange(first, last))
@@ -56,14 +62,14 @@ class Source:
 
 
 class Part(Source):
-    """Records `first` to `last` - 1 of another source."""
+    """Some records of another source, by their numbers [records] there."""
 
-    def __init__(self, source: Source, first: int, last: int):
-        self.source, self.first, self.count = source, first, last - first
+    def __init__(self, source: Source, numbers: np.ndarray):
+        self.source, self.numbers, self.count = source, numbers, len(numbers)
         self.name, self.elements, self.classes = source.name, source.elements, source.classes
 
     def take(self, numbers: np.ndarray) -> Taken:
-        return self.source.take(numbers + self.first)
+        return self.source.take(self.numbers[numbers])
 
     def record(self, number: int) -> str:
-        return self.source.record(number + self.first)
+        return self.source.record(int(self.numbers[number]))

@@ -62,10 +62,11 @@ def _box(x: float, y: float, width: float, part: Part) -> str:
     rows = []
     for n, line in enumerate(part.lines):
         at = y + HEAD + ROW * n + 10
-        how = shortened(line.how or line.gives, int((width - 120) / 6.6))
+        whole = line.how or line.gives
+        how, tip = shortened(whole, int((width - 120) / 6.6)), f"<title>{escape(whole)}</title>"
         rows.append(
             f'<text class="kind" x="{x + 12:.0f}" y="{at:.0f}">{escape(shortened(line.what, 14))}</text>'
-            f'<text class="kind" x="{x + 112:.0f}" y="{at:.0f}">{escape(how)}</text>'
+            f'<text class="kind" x="{x + 112:.0f}" y="{at:.0f}">{escape(how)}{tip}</text>'
         )
     return (
         f'<g><rect class="box {kind}" x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{_height(part):.0f}" rx="8"/>'

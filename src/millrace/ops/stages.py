@@ -106,31 +106,41 @@ class Decode(Stage):
 
 @dataclass(frozen=True)
 class Convert(Stage):
-    """The first elements of each record in other dtypes, and whole numbers checked: element n below limits[n].
+    """The first elements of each record as a step takes them: other dtypes, and whole numbers checked.
 
-    A limit of 0 is none. A number that is no class of the model, or no row of its table, makes its record a broken one.
-    Elements for which no dtype is named are left out.
+    limits: element n must lie from 0 to limits[n] - 1, as class numbers and rows of a table do; 0 is no limit. columns:
+    1 gives element n a last axis of 1, -1 takes one away, 0 leaves it; () leaves all. A number that does not fit stops
+    the run. Elements for which no dtype is named are left out.
     """
 
     dtypes: tuple[str, ...]
     limits: tuple[int, ...]
+    columns: tuple[int, ...] = ()
 
     def infer(self, records: Any) -> StreamType:
         elements = require_stream(self, records).elements
         if len(elements) < len(self.dtypes) or len(self.dtypes) != len(self.limits):
             raise ShapeError(f"records have {len(elements)} elements, convert names {len(self.dtypes)} dtypes.")
         kept = elements[: len(self.dtypes)]
-        for type, dtype in zip(kept, self.dtypes, strict=True):
+        made = []
+        for type, dtype, column in zip(kept, self.dtypes, self.columns or (0,) * len(kept), strict=True):
             if type.is_float and not TensorType(dtype, ()).is_float:
                 raise DTypeError(f"convert would cut {type} to whole numbers of {dtype}.")
-        return StreamType(tuple(type.with_dtype(dtype) for type, dtype in zip(kept, self.dtypes, strict=True)))
+            if column < 0 and type.shape[-1:] != (1,):
+                raise ShapeError(f"convert takes a last axis of 1 away, which {type} does not have.")
+            shape = (*type.shape, 1) if column > 0 else type.shape[:-1] if column < 0 else type.shape
+            made.append(TensorType(dtype, shape))
+        return StreamType(tuple(made))
 
     @classmethod
     def samples(cls) -> list[StageSample]:
         floats = StreamType((IMAGE.with_dtype("float32"), NUMBER))
+        column = StreamType((IMAGE, TensorType("float32", (1,))))
         return [
             StageSample(cls(("float32", "int32"), (0, 10)), (RECORDS,), (floats,)),
             StageSample(cls(("uint8",), (0,)), (RECORDS,), (StreamType((IMAGE,)),)),
+            StageSample(cls(("uint8", "float32"), (0, 0), (0, 1)), (RECORDS,), (column,)),
+            StageSample(cls(("uint8", "int32"), (0, 0), (0, -1)), (column_of_numbers(),), (RECORDS,)),
         ]
 
     @classmethod
@@ -138,7 +148,12 @@ class Convert(Stage):
         return [
             (lambda: cls(("float32",) * 3, (0,) * 3).infer(RECORDS), "2 elements"),
             (lambda: cls(("int32",), (0,)).infer(StreamType((WEIGHT,))), "would cut"),
+            (lambda: cls(("uint8",), (0,), (-1,)).infer(RECORDS), "last axis of 1"),
         ]
+
+
+def column_of_numbers() -> StreamType:
+    return StreamType((IMAGE, TensorType("int32", (1,))))
 
 
 @dataclass(frozen=True)

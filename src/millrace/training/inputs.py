@@ -26,6 +26,7 @@ from millrace.training.loss import Loss
 from millrace.training.step import Answer
 
 AHEAD = 4  # batches that a queue holds
+MOST_WORKERS = 256
 SMALL = 2**17  # bytes of a batch that is made by who takes it
 
 
@@ -110,30 +111,34 @@ def as_the_step_takes(
     first = source.elements[0]
     if first == ENCODED:
         image = wanted[0]
-        if len(inputs) != 1 or image.ndim != 3 or any(isinstance(size, Dim) for size in image.shape):
-            raise DataError(f"{source.name} holds pictures, but the model takes {', '.join(map(str, wanted))}.")
+        known = image.ndim == 3 and not any(isinstance(size, Dim) for size in image.shape)
+        if len(inputs) != 1 or not known or image.shape[-1] not in (1, 3):
+            raise DataError(
+                f"{source.name} holds pictures, but the model takes {', '.join(map(str, wanted))}: begin it with "
+                "mr.Input((height, width, 3), dtype='uint8'), numbers for height and width, 1 for grey."
+            )
         stream = Decode(*image.shape)(stream)
     targets = [TensorType(a.target.dtype, a.target.shape[1:]) for a in answers]
     have = elements_of(stream)
     if len(have) < len(inputs) + len(targets):
         kind = ", ".join(map(str, have))
         raise DataError(
-            f"the records of {source.name} consist of {kind}: the model takes {len(inputs)} inputs and {len(targets)} "
-            "answers."
+            f"the records of {source.name} consist of {kind}, without an answer to learn from for each of the model's "
+            f"inputs ({len(inputs)}) and outputs ({len(targets)}): give y to ArraySource, target= to CSVSource, or a "
+            "folder of pictures for each class."
         )
-    for got, want in zip(have, [*wanted, *targets], strict=False):
-        fits = got.ndim == want.ndim and all(
-            isinstance(b, Dim) or a == b for a, b in zip(got.shape, want.shape, strict=True)
-        )
-        if not fits:
-            raise DataError(
-                f"the records of {source.name} hold {shape_text(got.shape)}, the model takes {shape_text(want.shape)}."
-            )
-        if got.is_float and not want.is_float:
-            raise DataError(f"the records of {source.name} hold {got.dtype}, the model takes {want.dtype}.")
+    columns = [
+        fitted(g, w, n < len(wanted), source) for n, (g, w) in enumerate(zip(have, [*wanted, *targets], strict=False))
+    ]
     limits: list[int] = [found[0] if (found := limit_of(x)) is not None else 0 for x in inputs]
     limits += [loss_of(a).classes(outputs[a.place].type) or 0 for a in answers]
-    stream = Convert(tuple(type.dtype for type in [*wanted, *targets]), tuple(limits))(stream)
+    for answer, limit in zip(answers, limits[len(inputs) :], strict=True):
+        if limit and len(source.classes) > limit and answer is answers[-1]:
+            raise DataError(
+                f"{source.name} has {len(source.classes)} classes, but the model has {limit} outputs: give the last "
+                f"layer {len(source.classes)} units."
+            )
+    stream = Convert(tuple(type.dtype for type in [*wanted, *targets]), tuple(limits), tuple(columns))(stream)
     if not answers:
         return stream
     weights: tuple[float, ...] = ()
@@ -142,6 +147,32 @@ def as_the_step_takes(
             raise ArgumentError("class_weight is for a model with one output that tells classes apart.")
         weights = class_weights(class_weight, limits[-1])
     return Weigh(len(answers), weights)(stream)
+
+
+def fitted(got: TensorType, want: TensorType, is_input: bool, source: Source) -> int:
+    """How an element's axes are brought to those that the step takes: 1 adds a last one, -1 takes it away, 0 neither.
+
+    Raises DataError for what does not fit.
+    """
+    what, taken = ("inputs", "takes") if is_input else ("answers", "is trained on")
+    if got.is_float and not want.is_float:
+        raise DataError(f"the {what} of {source.name} are {got.dtype}, the model {taken} {want.dtype}.")
+    for column, shape in ((0, got.shape), (1, (*got.shape, 1)), (-1, got.shape[:-1])):
+        if column < 0 and (is_input or got.shape[-1:] != (1,)):
+            continue
+        if column > 0 and is_input:
+            continue
+        if len(shape) == want.ndim and all(
+            isinstance(b, Dim) or a == b for a, b in zip(shape, want.shape, strict=True)
+        ):
+            return column
+    hint = ""
+    if not is_input and got.ndim == want.ndim - 1 and got.is_integer:
+        hint = " For class numbers compile with loss='sparse_categorical_crossentropy'."
+    raise DataError(
+        f"the {what} of {source.name} have the shape {shape_text(got.shape)}, the model {taken} "
+        f"{shape_text(want.shape)}.{hint}"
+    )
 
 
 def loss_of(answer: Answer) -> Loss:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from millrace.data.feed import Feed
+from millrace.data.source import Source
 from millrace.ir.errors import DataError, MillraceError
 from millrace.training.callbacks import Callback, History, Logs
 from millrace.training.inputs import Input
@@ -90,6 +92,8 @@ class Loop:
                         break
                 if asked[0] and not self.model.stop_training:  # after the last step, during validation or a callback
                     raise Interrupted(self.epochs, 0)
+                if not any(type(callback).on_broken is not Callback.on_broken for callback in self.callbacks):
+                    warn_of(self.history.broken, given.source.count)
                 for callback in self.callbacks:
                     callback.on_train_end(logs)
         finally:
@@ -104,12 +108,13 @@ class Loop:
             self.steps.means.reset()
             for callback in self.callbacks:
                 callback.on_epoch_begin(epoch, {})
-        started = time.perf_counter()
+        started, used = time.perf_counter(), bool(first)
         for step in range(first + 1, feed.batches.count + 1):
             batch = feed.take()
             if batch.broken:
                 self.without(batch.broken)
             if batch.weights.any():
+                used = True
                 self.recent.append(step)
                 self.waiting.append(self.steps.train(*batch.arrays, batch.weights))
             if asked[0]:
@@ -123,6 +128,8 @@ class Loop:
                 logs = self.look(epoch)
                 for callback in self.callbacks:
                     callback.on_progress(epoch, step, logs)
+        if not used:
+            raise nothing_left(self.program.training.source, self.history.broken)
         logs = self.look(epoch)
         self.history.seconds += time.perf_counter() - started
         if self.program.validation is not None:
@@ -170,12 +177,30 @@ def evaluate(steps: Steps, given: Input) -> tuple[Logs, dict[str, str]]:
     steps.test_means.reset()
     feed = given.start()
     broken: dict[str, str] = {}
+    used = False
     try:
         for _ in range(feed.batches.count):
             batch = feed.take()
             broken |= batch.broken
             if batch.weights.any():
+                used = True
                 steps.test(*batch.arrays, batch.weights)
     finally:
         feed.cancel()
+    if not used:
+        raise nothing_left(given.source, broken)
     return steps.logs(steps.test_means), broken
+
+
+def nothing_left(source: Source, broken: Mapping[str, str]) -> DataError:
+    """An error for data of which no record can be used."""
+    record, why = next(iter(broken.items()))
+    return DataError(f"none of the {source.count:,} records of {source.name} can be used, the first is {record}: {why}")
+
+
+def warn_of(broken: Mapping[str, str], count: int) -> None:
+    """Tell of records that were left out, once."""
+    if broken:
+        record, why = next(iter(broken.items()))
+        text = f"{len(broken):,} of {count:,} records cannot be used and were left out, the first is {record}: {why}"
+        warnings.warn(text, stacklevel=4)

@@ -21,6 +21,7 @@ from millrace.layers.base import Layer
 from millrace.layers.calls import limit_numbers, limit_of, mask_of
 from millrace.training import architecture
 from millrace.training.checkpoint import load_arrays, save_arrays
+from millrace.training.checkpoints import Checkpoints
 from millrace.training.kept import Held, take_over
 from millrace.training.summary import print_summary
 from millrace.training.trainer import Trainer
@@ -216,6 +217,23 @@ class Model(Trainer, Layer):
         about = {"kind": "weights", "progress": {}, "weights": [v.name for v in self.weights]}
         with snapshot(self.weights) as buffers:
             save_arrays(path, {v.name: np.asarray(b) for v, b in zip(self.weights, buffers, strict=True)}, about)
+
+    def resume(self, directory: str | Path) -> dict[str, int]:
+        """Take over the newest whole checkpoint of a directory, and say where `fit` goes on from there.
+
+        `model.fit(x, y, callbacks=[mr.callbacks.Checkpoint(directory)], **model.resume(directory))` begins a run the
+        first time, and goes on with it after a kill. The model is built and compiled as it was. A checkpoint that is
+        damaged is set aside with a warning, and the one before it taken.
+
+        Raises FileError where there are checkpoints and none is whole, or they are of another model.
+        """
+        checkpoints = Checkpoints(Path(directory))
+        if not checkpoints.files:
+            return {"initial_epoch": 0, "initial_step": 0}
+        found = checkpoints.latest_good(self.load_weights, set_aside=True)
+        for message in found.messages:
+            warnings.warn(message, stacklevel=2)
+        return {"initial_epoch": found.content["epoch"], "initial_step": found.content["step"]}
 
     def load_weights(self, path: str | Path) -> dict[str, Any]:
         """Take over the state from a file that `save` wrote; returns its `progress`.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from millrace.ir.core import Node
+from millrace.ir.core import Node, Value
 from millrace.ir.graph import Graph
 from millrace.ir.state import Assign, Read
 from millrace.ir.stream import StreamType
@@ -125,24 +125,33 @@ def step_lines(region: Region) -> list[Line]:
     """What a step on the device does, layer by layer, forward and backward counted together."""
     lines: list[Line] = []
     state: list[Node] = []
+    outside = {
+        x for node in region.nodes for x in node.inputs if x.node.layer.split("/")[0] != node.layer.split("/")[0]
+    }
     for name, nodes in sorted(region.layers.items(), key=lambda layer: layer[0] == "update"):
         rest = [node for node in nodes if not isinstance(node.op, Read)]
         state += [node for node in nodes if isinstance(node.op, Read)]
         if name == "update":
             lines.append(Line("update", f"{plural(len(rest), 'variable')}, all at once"))
         elif name:
-            lines.append(Line(name, plural(len(rest), "operation"), str(rest[0].outputs[0].type) if rest else ""))
+            lines.append(Line(name, plural(len(rest), "operation"), result(rest, outside)))
         else:
             taken = [node for node in rest if isinstance(node.op, Dequeue)]
             bare = len(rest) - len(taken)
             lines += [Line("dequeue", "", ", ".join(map(str, elements(node)))) for node in taken]
-            lines += [Line("(no layer)", plural(bare, "operation"))] if bare else []
+            lines += [Line("no layer", plural(bare, "operation"))] if bare else []
     if len(lines) > MOST:
         cut = lines[MOST - 2 : -1]
         lines = [*lines[: MOST - 2], Line("...", plural(len(cut), "more layer")), lines[-1]]
     updated = {node.op.variable for node in region.nodes if isinstance(node.op, Assign)}
     read = {node.op.variable for node in state if isinstance(node.op, Read)}
     return [*lines, Line("state", f"reads {plural(len(read), 'variable')}, writes {len(updated)}")]
+
+
+def result(nodes: Sequence[Node], outside: Set[Value]) -> str:
+    """What a layer gives: the type of the first of its values that others use."""
+    given = (value for node in nodes for value in node.outputs if value in outside)
+    return next((str(value.type) for value in given), "")
 
 
 def program_text(graphs: Mapping[str, Graph], name: str, width: int = 80) -> str:

@@ -19,7 +19,7 @@ class Progress(Callback):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self.plan, self.started = plan, time.perf_counter()
+        self.plan, self.started, self.left_out = plan, time.perf_counter(), 0
         self.last = self.started
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=False)
         self.bar: Any = None
@@ -52,17 +52,23 @@ class Progress(Callback):
         self.console.file.flush()  # also into a pipe: somebody may be watching
 
     def on_broken(self, records: dict[str, str]) -> None:
-        for record, why in list(records.items())[:NAMED]:
-            self.console.print(f"left out: {record}: {why}", markup=False, soft_wrap=True)
-        if len(records) > NAMED:
-            self.console.print(f"left out: {len(records) - NAMED} more records")
+        for record, why in records.items():
+            self.left_out += 1
+            if self.left_out <= NAMED:
+                self.console.print(f"left out: {record}: {why}", markup=False, soft_wrap=True)
+        if self.left_out > NAMED >= self.left_out - len(records):
+            self.console.print("left out: more of them; the end says how many")
+
+    def on_train_end(self, logs: Logs) -> None:
+        if self.left_out:
+            self.console.print(f"left out: {self.left_out:,} of {self.plan['examples']:,} records")
 
     def on_finish(self) -> None:
         if getattr(self, "bar", None) is not None:
             self.bar.stop()
 
 
-NAMED = 3  # broken records of a batch that are named
+NAMED = 3  # broken records that are named
 SHORT = {"accuracy": "acc", "val_accuracy": "val acc", "val_loss": "val loss"}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from millrace.data.arrays import Arrays
+from millrace.data.arrays import Arrays, epoch_order
 from millrace.data.source import Part, Source
 from millrace.engines.function import Function
 from millrace.functional import random_state
@@ -25,11 +24,13 @@ from millrace.training.callbacks import Callback, History, Progress, in_order, r
 from millrace.training.compiled import Compiled
 from millrace.training.examples import batch_size_for, examples, inputs_of
 from millrace.training.forms import Form, frozen_statistics
-from millrace.training.inputs import AHEAD, Input, input_of
-from millrace.training.loop import ON_BROKEN, Loop, evaluate
+from millrace.training.inputs import AHEAD, MOST_WORKERS, Input, input_of
+from millrace.training.loop import ON_BROKEN, Loop, evaluate, warn_of
 from millrace.training.optimizers import optimizer as optimizer_named
 from millrace.training.program import TRAINING, VALIDATION, Program
 from millrace.training.step import Steps, predict_function
+
+SAID = 10  # classes that a message names
 
 
 class Trainer:
@@ -161,7 +162,8 @@ class Trainer:
         Several inputs or outputs: lists in their order, or dictionaries by their names. x may be a source instead,
         such as mr.data.ImageFolder(path): its records hold inputs and answers, so there is no y.
         validation_data: (x, y) or (x, y, sample_weight) or a source that is only looked at, after each epoch;
-        validation_split: the share of x to hold out instead, its last part. sample_weight: how much each example
+        validation_split: the share of x to hold out instead, the last part of arrays, a random one of a source.
+        sample_weight: how much each example
         counts in the loss [examples]; class_weight: how much each class does, {class: weight}. Weights do not
         change what a batch's mean is divided by. The order of epoch e is a function of seed and e, so a run that
         goes on at initial_epoch and initial_step sees what it would have seen. verbose: 0 prints nothing.
@@ -208,6 +210,8 @@ class Trainer:
         whole(max_queue_size, "max_queue_size")
         if workers is not None:
             whole(workers, "workers", 0)
+            if workers > MOST_WORKERS:
+                raise ArgumentError(f"workers must be at most {MOST_WORKERS}, got {workers}: one a core is enough.")
         number(validation_split, "validation_split", 0, 1, open_high=True)
         chosen = current_seed() if seed is None else whole(seed, "seed", 0)
         random_state(chosen)  # checks its range
@@ -224,7 +228,9 @@ class Trainer:
         elif held is not None:
             held_source, _ = self._source(held[0], held[1], held[2] if len(held) > 2 else None, None, "validation ")
         elif validation_split:
-            source, held_source = split(source, validation_split)
+            source, held_source = split(source, validation_split, chosen)
+        if held_source is not None:
+            same_classes(source, held_source)
         seed_of_order = chosen if shuffle else None
         training = self._input(source, TRAINING, batch_size, weights, seed_of_order, workers, max_queue_size)
         validation = None
@@ -244,7 +250,7 @@ class Trainer:
         self._given(x)
         source, _ = self._source(x, y, sample_weight, None)
         logs, broken = evaluate(self.training_steps, self._input(source, VALIDATION, batch_size))
-        warn_of(broken)
+        warn_of(broken, source.count)
         return logs
 
     def predict(self, x: Any, batch_size: int = 32, engine: Any = None) -> Any:
@@ -280,8 +286,12 @@ class Trainer:
         return made if len(made) > 1 else made[0]
 
 
-def split(source: Source, share: float) -> tuple[Source, Source]:
-    """All but the last part of the records, and that part.  Raises DataError where one side would be empty."""
+def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
+    """Most of the records, and a share of them: of arrays the last part, as in Keras, of other sources a random one.
+
+    Files lie class by class, so that their last part would be the last classes. The same seed gives the same parts.
+    Raises DataError where one side would be empty.
+    """
     held = int(source.count * share)
     if not 0 < held < source.count:
         raise DataError(f"validation_split={share} of {source.count} examples leaves one side empty.")
@@ -289,12 +299,15 @@ def split(source: Source, share: float) -> tuple[Source, Source]:
     if isinstance(source, Arrays):
         names = [""] * len(source.arrays)
         return Arrays([a[:kept] for a in source.arrays], names), Arrays([a[kept:] for a in source.arrays], names)
-    return Part(source, 0, kept), Part(source, kept, source.count)
+    order = epoch_order(source.count, seed, 0)  # the epochs of training begin at 1
+    return Part(source, np.sort(order[:kept])), Part(source, np.sort(order[kept:]))
 
 
-def warn_of(broken: Mapping[str, str]) -> None:
-    """Tell of records that were left out."""
-    if broken:
-        first, why = next(iter(broken.items()))
-        text = f"{len(broken)} records cannot be used and were left out, the first is {first}: {why}"
-        warnings.warn(text, stacklevel=3)
+def same_classes(training: Source, held: Source) -> None:
+    """Raise DataError for two sources whose class numbers mean different things."""
+    if training.classes and held.classes and training.classes != held.classes:
+        ours, theirs = (", ".join(map(str, s.classes[:SAID])) for s in (training, held))
+        raise DataError(
+            f"{training.name} numbers the classes {ours}, the validation data {held.name} {theirs}: give the latter "
+            "the same, as in mr.data.ImageFolder(path, classes=training.classes)."
+        )
