@@ -87,6 +87,56 @@ def test_a_broken_record_keeps_its_place_counts_for_nothing_and_is_named():
     assert second.arrays[1].tolist() == [4, 5, 6, 4] or second.arrays[1][3] in (4, 5, 6)
 
 
+def test_a_broken_record_of_a_shuffled_epoch_has_its_own_name():
+    made = batches(Numbers(9, broken=(5,)), 3, 4)
+    for epoch in range(3):
+        place = epoch_order(9, 4, epoch + 1).tolist().index(5)
+        found = [made.make(epoch, n).broken for n in range(3)]
+        assert found[place // 3] == {"record 5": "torn"} and sum(map(len, found)) == 1
+
+
+class Odd(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Particular(FileError):
+    def __init__(self, one, two):
+        super().__init__(f"{one} {two}")
+
+
+@pytest.mark.parametrize("error", [Odd(), Particular("a", "b")], ids=["without text", "of two arguments"])
+def test_an_error_that_cannot_be_told_again_still_ends_the_run(error):
+    class Failing(Numbers):
+        def take(self, numbers):
+            raise error
+
+    with pytest.raises(DataError, match=r"training input.*(Odd|Particular)"):
+        taken(Failing(3), 1, None, 2)
+
+
+def test_a_record_that_is_not_finite_is_a_broken_one():
+    x = np.array([[1.0], [np.nan], [3.0]], np.float32)
+    made = batches(Arrays([x], ["x"]), 3, None, Convert(("float32",), (0,))).make(0, 0)
+    assert made.weights.tolist() == [1, 0, 1] and np.isfinite(made.arrays[0]).all()
+    assert made.broken == {"example 1": "element 0 is NaN or infinite"}
+
+
+def test_threads_that_cannot_start_leave_none_behind(monkeypatch):
+    begun, start = [], threading.Thread.start
+
+    def starts(thread):
+        if len(begun) == 2:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", starts)
+    with pytest.raises(RuntimeError):
+        Feed(batches(Numbers(100), 2), "training input", 2, 4)
+    assert len(begun) == 2 and not any(thread.is_alive() for thread in begun)
+
+
 def test_a_batch_of_broken_records_has_no_weight():
     first, _ = taken(Numbers(8, broken=(0, 1, 2, 3)), 4, None, 0, epochs=1)
     assert not first.weights.any() and len(first.broken) == 4

@@ -93,7 +93,7 @@ def test_a_full_queue_holds_its_makers_back():
     queue = BoundedQueue(2)
     for number in range(2):
         queue.put(queue.reserve(), number)
-    third = threading.Thread(target=lambda: queue.put(queue.reserve(), 2))
+    third = threading.Thread(target=lambda: queue.put(queue.reserve(), 2), daemon=True)
     third.start()
     third.join(0.05)
     assert third.is_alive(), "the third element was made while two lay ready"
@@ -130,7 +130,7 @@ def test_cancelling_wakes_everybody_up(who):
         except Ended:
             ended.append(True)
 
-    threads = [threading.Thread(target=wait) for _ in range(3)]
+    threads = [threading.Thread(target=wait, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
     time.sleep(0.02)

@@ -196,7 +196,8 @@ def test_the_checkpoint_callback_saves_after_each_epoch(tmp_path):
 
     fit(compiled(), 2, callbacks=[checkpoint, At(read, 0, "end")])
     read()
-    assert seen == [{"epoch": 1, "step": 0, "run": "mine"}, {"epoch": 2, "step": 0, "run": "mine"}]
+    kept = [{name: one[name] for name in ("epoch", "step", "run", "stopped")} for one in seen]
+    assert kept == [{"epoch": n, "step": 0, "run": "mine", "stopped": False} for n in (1, 2)]
 
 
 # ---- writing fails
@@ -268,7 +269,7 @@ def test_a_full_disk_during_fit_keeps_the_last_checkpoint(tmp_path, monkeypatch)
 
     with pytest.raises(FileError, match=r"the region 'save' failed: cannot write .* No space left"):
         fit(compiled(), 5, callbacks=[checkpoint, At(fill, 0, "end"), At(lambda: seen.append(2), 2, "end")])
-    assert load_arrays(path)[1]["progress"] == {"epoch": 1, "step": 0}
+    assert {"epoch": 1, "step": 0}.items() <= load_arrays(path)[1]["progress"].items()
     assert not seen  # it stopped soon after
 
 

@@ -127,7 +127,7 @@ def test_a_run_cut_in_two_keeps_the_same_files_to_the_byte(cut, tmp_path):
 def test_one_file_is_replaced_each_time(tmp_path):
     fit(compiled(), 3, mr.callbacks.Checkpoint(tmp_path / "m.safetensors"))
     assert names(tmp_path) == ["m.safetensors"]
-    assert load_arrays(tmp_path / "m.safetensors")[1]["progress"] == {"epoch": 3, "step": 0}
+    assert {"epoch": 3, "step": 0}.items() <= load_arrays(tmp_path / "m.safetensors")[1]["progress"].items()
 
 
 def test_other_files_in_the_directory_are_left_alone(tmp_path):
@@ -175,7 +175,7 @@ def test_each_file_holds_the_state_of_its_step_to_the_bit_while_training_goes_on
     assert positions(tmp_path) == [(0, 3), (0, 6), (0, 9), (1, 0), (1, 3), (1, 6), (1, 9), (2, 0)]
     for (epoch, step), path in Checkpoints(tmp_path).positions().items():
         arrays, about = load_arrays(path)
-        assert about["progress"] == {"epoch": epoch, "step": step}
+        assert (about["progress"]["epoch"], about["progress"]["step"]) == (epoch, step)
         state = keep.states[(epoch, step) if step else (epoch - 1, STEPS)]
         assert arrays.keys() == state.keys()
         for name in arrays:

@@ -342,3 +342,103 @@ def test_a_step_end_is_told_of_each_step():
     steps = Steps()
     network("uint8").fit(Pictures(), batch_size=8, epochs=2, verbose=0, callbacks=[steps])
     assert steps.seen == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+
+
+def test_broken_records_of_the_validation_are_told_apart():
+    told = Told()
+    held = Pictures(6, broken=(1,))
+    history = network("uint8").fit(Pictures(broken=(1,)), validation_data=held, verbose=0, callbacks=[told])
+    assert list(history.broken) == ["picture-1.png", "picture-1.png (validation)"]
+
+
+def test_the_step_that_failed_is_named_also_behind_a_batch_that_was_passed_over():
+    class Grows(Pictures):
+        def take(self, numbers):
+            taken = super().take(numbers)
+            return Taken((np.full((len(numbers), 2), 3e38 if 9 in numbers else 1.0, np.float32), *taken.columns[1:]),
+                         taken.broken)  # fmt: skip
+
+    source = Grows(12, broken=range(3, 6))
+    source.elements = (TensorType("float32", (2,)), TensorType("int32", ()))
+    model = mr.Sequential([mr.Input((2,)), layers.Dense(3, "softmax", kernel_initializer="ones", name="out")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(mr.layers.base.MillraceError, match="training stopped at step 4 of epoch 1"):
+        model.fit(source, batch_size=3, shuffle=False, verbose=0)
+
+
+def test_class_weights_do_not_count_in_what_is_held_out():
+    one, two = network(), network()
+    held = {"validation_data": (X[16:], Y[16:])}
+    a = one.fit(X, Y, class_weight={1: 9.0}, validation_split=0.2, batch_size=4, verbose=0)
+    b = two.fit(X[:16], Y[:16], class_weight={1: 9.0}, batch_size=4, verbose=0, **held)
+    assert a.history == b.history
+
+
+def test_a_run_that_ended_early_stays_so_when_it_is_gone_on_with(tmp_path):
+    def fit(model):
+        stop = mr.callbacks.EarlyStopping("loss", patience=0, mode="max")  # a falling loss is no improvement
+        checkpoint = Checkpoint(tmp_path / "checkpoints")
+        return model.fit(
+            X, Y, epochs=9, verbose=0, callbacks=[stop, checkpoint], **model.resume(tmp_path / "checkpoints")
+        )
+
+    first = fit(network())
+    assert 0 < len(first.epoch) < 9
+    second = network()
+    assert fit(second).epoch == [] and second.stop_training
+
+
+def test_ctrl_c_in_the_last_step_of_an_epoch_can_be_gone_on_from(tmp_path):
+    whole = network()
+    whole.fit(X, Y, batch_size=5, epochs=3, verbose=0)
+    model = network()
+    model.fit(X, Y, batch_size=5, epochs=1, verbose=0)
+    step = network()
+    step.fit(X, Y, batch_size=5, epochs=1, verbose=0)
+    step.save(tmp_path / "m.safetensors", progress={"epoch": 0, "step": 4})
+    again = mr.load_model(tmp_path / "m.safetensors")
+    again.fit(X, Y, batch_size=5, epochs=3, verbose=0, initial_step=4)
+    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(whole.weights, again.weights, strict=True))
+    with pytest.raises(ArgumentError, match="initial_step=5, but an epoch has 4 steps"):
+        again.fit(X, Y, batch_size=5, verbose=0, initial_step=5)
+
+
+def test_a_run_that_is_refused_has_written_nothing(tmp_path):
+    lines = tmp_path / "metrics.jsonl"
+
+    def callbacks():
+        return [JsonLines(lines), Checkpoint(tmp_path / "checkpoints")]
+
+    network().fit(X, Y, epochs=2, verbose=0, callbacks=callbacks())
+    before = lines.read_text()
+    with pytest.raises(ArgumentError, match="later"):
+        network().fit(X, Y, epochs=2, verbose=0, callbacks=callbacks())
+    assert lines.read_text() == before
+
+
+def test_other_data_than_the_checkpoints_are_told_of(tmp_path):
+    def fit(model, count):
+        checkpoint = Checkpoint(tmp_path / "checkpoints")
+        epochs = 1 + (model.resume(tmp_path / "checkpoints")["initial_epoch"])
+        model.fit(
+            Pictures(count), batch_size=4, epochs=epochs, verbose=0, callbacks=[checkpoint],
+            **model.resume(tmp_path / "checkpoints"),
+        )  # fmt: skip
+
+    fit(network("uint8"), 20)
+    with pytest.warns(UserWarning, match="made with 20 records in batches of 4, now there are 17 records"):
+        fit(network("uint8"), 17)
+
+
+def test_answers_of_a_source_are_held_to_what_the_loss_takes():
+    model = mr.Sequential([mr.Input((4, 4, 1), dtype="uint8"), layers.Rescaling(0.1), layers.Flatten(),
+                           layers.Dense(1, "sigmoid")])  # fmt: skip
+    model.compile("sgd", "binary_crossentropy")
+    with pytest.raises(DataError, match="must hold numbers from 0 to 1"):
+        model.fit(Pictures(), verbose=0)
+
+
+def test_a_queue_holds_no_more_than_it_was_given():
+    program = network("uint8").program(Pictures(), batch_size=2, workers=8, max_queue_size=2)
+    assert (program.training.op.capacity, program.training.op.workers) == (2, 2)
+    assert network("uint8").program(Pictures(), batch_size=2, workers=8).training.op.capacity == 8

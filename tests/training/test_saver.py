@@ -184,7 +184,7 @@ def test_a_full_disk_stops_the_run_and_gives_the_buffers_back(tmp_path, monkeypa
         )
     assert len(calls) == 3 and not state._leases
     found = checkpoints.Checkpoints(tmp_path).latest_good(load_arrays)
-    assert found.content[1]["progress"] == {"epoch": 0, "step": 4}
+    assert {"epoch": 0, "step": 4}.items() <= found.content[1]["progress"].items()
 
 
 def test_the_last_checkpoint_failing_is_not_overlooked(tmp_path, monkeypatch):

@@ -118,16 +118,18 @@ def resume_run(path: Path, name: str | None, settings: Settings) -> None:
         set_seed(config["seed"])
         model = compiled(config, data)
         epoch, step = position(run, model)
-        over = epoch >= config["epochs"]
+        over = epoch >= config["epochs"] or bool(model.progress.get("stopped"))
+        if settings.epochs is not None and epoch < settings.epochs:
+            over = model.progress["stopped"] = False  # asked to go on beyond where it had ended early
         if over and before == FINISHED:
             raise ArgumentError(f"{path} has finished {epoch} epochs. Give --epochs {2 * epoch}, say, to go on.")
         with run.noted():
             run.write_config({k: v for k, v in config.items() if k != "versions"})
             prepare(run, model, data)
             if over:
-                print(f"{path} has made its {config['epochs']} epochs; the report follows.")
-                return finish(run, model, data, chosen, time.perf_counter())
-            print(f"Going on with {path} at epoch {epoch + 1}" + (f", step {step + 1}" if step else "") + ".\n")
+                print(f"{path} has made its {epoch} epochs; the report follows.")
+            else:
+                print(f"Going on with {path} at epoch {epoch + 1}" + (f", step {step + 1}" if step else "") + ".\n")
             fit(run, model, data, config, settings.workers, epoch, step)
 
 

@@ -6,8 +6,7 @@ import threading
 import time
 
 from millrace.data.queue import BoundedQueue, Ended, Levels
-from millrace.data.rows import Batched, Batches
-from millrace.ir.errors import DataError, MillraceError
+from millrace.data.rows import Batched, Batches, retold
 
 
 class Feed:
@@ -27,8 +26,12 @@ class Feed:
         self.threads = [
             threading.Thread(target=self._work, name=f"{region} {n}", daemon=True) for n in range(workers)
         ]  # fmt: skip
-        for thread in self.threads:
-            thread.start()
+        try:
+            for thread in self.threads:
+                thread.start()
+        except BaseException:  # there are no more threads
+            self.cancel()
+            raise
 
     @property
     def levels(self) -> Levels:
@@ -50,7 +53,7 @@ class Feed:
         """Stop the threads, whatever they do, and wait until they have."""
         self.queue.cancel()
         for thread in self.threads:
-            if thread is not threading.current_thread():
+            if thread.ident is not None and thread is not threading.current_thread():
                 thread.join()
 
     def _work(self) -> None:
@@ -73,8 +76,6 @@ def failure(error: BaseException, where: str) -> BaseException:
     """An error that says where it happened; what stops the process as a whole stays as it is."""
     if not isinstance(error, Exception):
         return error
-    kind = type(error) if isinstance(error, MillraceError) else DataError
-    text = str(error) if isinstance(error, MillraceError) else f"{type(error).__name__}: {error}"
-    made = kind(f"{where}: {text}")
+    made = retold(error, where)
     made.__cause__ = error
     return made

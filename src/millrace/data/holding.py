@@ -33,8 +33,10 @@ def held(path: Path, busy: str) -> Iterator[None]:
         os.close(descriptor)  # with it goes the lock
 
 
-def try_lock(descriptor: int) -> bool | None:
+def try_lock(descriptor: int, shared: bool = False) -> bool | None:
     """Take the lock on an open file, which its closing or the end of the process gives back.
+
+    shared: others may take it shared at the same time, as who only asks does (not on Windows).
 
     True: it is ours now. False: another process holds it. None: this disk knows no locks.
     """
@@ -48,7 +50,7 @@ def try_lock(descriptor: int) -> bool | None:
         else:
             import fcntl
 
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     except OSError:

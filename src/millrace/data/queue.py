@@ -21,12 +21,6 @@ class Levels:
     empty: int = 0  # how often none did
     waited: float = 0.0  # seconds
 
-    def since(self, before: Levels) -> Levels:
-        return Levels(
-            self.taken - before.taken, self.ready - before.ready, self.empty - before.empty,
-            self.waited - before.waited,
-        )  # fmt: skip
-
 
 class BoundedQueue:
     """Elements 0, 1, 2, ... from several threads, handed out in that order, at most `capacity` ahead.

@@ -20,6 +20,7 @@ from millrace.data.decode import decode_image
 from millrace.data.source import Source, Taken
 from millrace.ir.core import Value
 from millrace.ir.errors import DataError, GraphError, MillraceError
+from millrace.ir.types import is_float_array
 from millrace.ops.stages import Batch, Convert, Decode, ReadRecords, Shuffle, Weigh
 
 Numbers = np.ndarray | range
@@ -137,13 +138,18 @@ def _(op: Convert, rows: Rows, *, sources: Mapping[str, Source]) -> Rows:
 
     def take(epoch: int, numbers: Numbers) -> Taken:
         taken = rows.take(epoch, numbers)
-        good = np.array([n not in taken.broken for n in range(len(numbers))])
+        broken = dict(taken.broken)
+        for n, column in enumerate(taken.columns[: len(op.dtypes)]):
+            if is_float_array(column):
+                bad = ~np.isfinite(column.reshape(len(column), -1)).all(axis=1)
+                broken |= {int(place): f"element {n} is NaN or infinite" for place in np.flatnonzero(bad)}
+        good = np.array([n not in broken for n in range(len(numbers))])
         made = []
         for column, dtype, limit, axis in zip(taken.columns, op.dtypes, op.limits, columns, strict=False):
             check_range(column[good], dtype, limit)
             column = column[..., None] if axis > 0 else column[..., 0] if axis < 0 else column
             made.append(column.astype(dtype, copy=False))
-        return Taken(tuple(made), taken.broken)
+        return Taken(tuple(made), broken)
 
     return Rows(rows.count, take, rows.record)
 
@@ -218,6 +224,14 @@ def tried(rows: Rows, epoch: int, numbers: Numbers) -> Taken:
 
 def named(error: Exception, record: str) -> MillraceError:
     """An error with the record that caused it."""
-    if isinstance(error, MillraceError):
-        return type(error)(f"{record}: {error}")
-    return DataError(f"{record}: {type(error).__name__}: {error}")
+    return retold(error, record)
+
+
+def retold(error: Exception, where: str) -> MillraceError:
+    """An error of the same kind that says where it happened; of Millrace's own kind where it cannot be made anew."""
+    try:
+        if isinstance(error, MillraceError):
+            return type(error)(f"{where}: {error}")
+        return DataError(f"{where}: {type(error).__name__}: {error}")
+    except Exception:  # an error of a source's own, with other arguments or without a text
+        return DataError(f"{where}: {type(error).__name__}")

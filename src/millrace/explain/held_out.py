@@ -12,7 +12,8 @@ import numpy as np
 
 from millrace.data.datasets import Dataset
 from millrace.data.source import Source
-from millrace.training.inputs import AHEAD, input_of
+from millrace.training.examples import batch_size_for
+from millrace.training.inputs import input_of
 from millrace.training.model import Model
 
 SHOWN, READ = 48, 12  # pictures of mistakes, and sentences, at most
@@ -56,8 +57,10 @@ def _of_source(model: Model, source: Source) -> Answers | None:
     steps = model.training_steps
     if len(steps.answers) != 1 or steps.answers[0].target.ndim != 1:
         return None
-    given = input_of(source, "report", min(BATCH, source.count), None, None, AHEAD, model.inputs, model.outputs,
-                     steps.answers)  # fmt: skip
+    size = batch_size_for(model.inputs, BATCH, source.count)
+    given, one = (
+        input_of(source, "report", n, None, None, None, model.inputs, model.outputs, steps.answers) for n in (size, 1)
+    )  # fmt: skip
     feed = given.start()
     probabilities, truth, places = [], [], []
     try:
@@ -67,13 +70,12 @@ def _of_source(model: Model, source: Source) -> Answers | None:
             x, y = batch.arrays[: len(model.inputs)], batch.arrays[len(model.inputs)]
             probabilities.append(each_class(np.asarray(steps.predict(*x)[0]))[real])
             truth.append(y[real])
-            places += [(number, int(row)) for row in real]
+            places += [number * size + int(row) for row in real]
     finally:
         feed.cancel()
 
     def example(i: int) -> Any:
-        number, row = places[i]
-        return given.batches.make(0, number).arrays[0][row]
+        return one.batches.make(0, places[i]).arrays[0][0]
 
     return Answers(np.concatenate(probabilities), np.concatenate(truth), example)
 

@@ -34,6 +34,9 @@ class Callback:
     model: Any  # the Model that is trained
     beside: Sequence[Callback] = ()  # all callbacks of the run
 
+    def on_plan(self, plan: dict[str, Any]) -> None:
+        """Before anything is written: raises what speaks against the run. plan: as for on_train_begin."""
+
     def on_train_begin(self, plan: dict[str, Any]) -> None:
         """Before the first step. plan: epochs, steps, batch_size, initial_epoch, initial_step, examples, program."""
 
@@ -88,6 +91,12 @@ class History(Callback):
         self.broken: dict[str, str] = {}  # records that were left out, and why
         self.input_levels = Levels()
         self.seconds = 0.0  # in training steps, without evaluation
+
+    def state(self) -> dict[str, Any]:
+        return {"broken": dict(self.broken)} if self.broken else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.broken = dict(state.get("broken") or {})
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self.epoch.append(epoch)

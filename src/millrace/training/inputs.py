@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from millrace.data.arrays import Arrays
 from millrace.data.feed import Feed
-from millrace.data.rows import Batches, opened
+from millrace.data.rows import Batched, Batches, opened
 from millrace.data.source import ENCODED, Source
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim, shape_text
@@ -25,7 +25,8 @@ from millrace.training.examples import class_weights
 from millrace.training.loss import Loss
 from millrace.training.step import Answer
 
-AHEAD = 4  # batches that a queue holds
+AHEAD = 4  # batches that a queue holds, where nobody says how many; one for each worker where there are more
+CORES = 16  # threads that are started unless more are asked for
 MOST_WORKERS = 256
 SMALL = 2**17  # bytes of a batch that is made by who takes it
 
@@ -36,12 +37,27 @@ class Input:
 
     queue: Value
     source: Source
+    check: Callable[[Batched], None] | None = None  # raises DataError for what a step cannot be given
 
     @cached_property
     def batches(self) -> Batches:
         (batched,) = self.queue.node.inputs
         made: Batches = opened(batched, {self.source.name: self.source})
-        return made
+        return made if self.check is None else Batches(made.count, self._checked(made, self.check))
+
+    @staticmethod
+    def _checked(batches: Batches, check: Callable[[Batched], None]) -> Callable[[int, int], Batched]:
+        def make(epoch: int, number: int) -> Batched:
+            batch = batches.make(epoch, number)
+            check(batch)
+            return batch
+
+        return make
+
+    @property
+    def size(self) -> dict[str, int]:
+        """What decides the order of an epoch, for who goes on with a run."""
+        return {"records": self.source.count, "batch_size": self.batch_size}
 
     @property
     def op(self) -> Queue:
@@ -64,7 +80,7 @@ class Input:
 
 
 def input_of(
-    source: Source, label: str, batch_size: int, shuffle_seed: int | None, workers: int | None, capacity: int,
+    source: Source, label: str, batch_size: int, shuffle_seed: int | None, workers: int | None, capacity: int | None,
     inputs: Sequence[Value], outputs: Sequence[Value] = (), answers: Sequence[Answer] = (),
     class_weight: Mapping[int, float] | None = None,
 ) -> Input:  # fmt: skip
@@ -84,7 +100,35 @@ def input_of(
     batched = Batch(batch_size)(stream)
     if workers is None:
         workers = threads() if ENCODED in source.elements else int(size_in_bytes(batched) > SMALL)
-    return Input(Queue(label, max(capacity, workers), workers)(batched), source)
+    if capacity is None:
+        capacity = max(AHEAD, workers)
+    queue = Queue(label, capacity, min(workers, capacity))(batched)
+    return Input(queue, source, None if isinstance(source, Arrays) else checker(source, inputs, outputs, answers))
+
+
+def checker(
+    source: Source, inputs: Sequence[Value], outputs: Sequence[Value], answers: Sequence[Answer]
+) -> Callable[[Batched], None]:  # fmt: skip
+    """What looks at each batch of a source as `fit` looks at arrays: at the real rows."""
+    tables = [n for n, x in enumerate(inputs) if limit_of(x) is not None and x.type.is_float]
+
+    def check(batch: Batched) -> None:
+        real = batch.weights > 0
+        if not real.any():
+            return
+        for n in tables:
+            numbers = batch.arrays[n][real]
+            if not (numbers == np.floor(numbers)).all():
+                raise DataError(f"the inputs of {source.name} are fractions, but the model looks whole numbers up.")
+        for n, answer in enumerate(answers, len(inputs)):
+            output = outputs[answer.place].type
+            last = output.shape[-1] if output.ndim > 1 else 1
+            if not answer.masked:
+                loss_of(answer).check(
+                    batch.arrays[n][real], f"{source.name}'s answers", last if isinstance(last, int) else 2
+                )
+
+    return check
 
 
 def size_in_bytes(stream: Value) -> int:
@@ -99,7 +143,8 @@ def elements_of(stream: Value) -> tuple[TensorType, ...]:
 
 def threads() -> int:
     """Threads that read and decode: one for each core that the process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, CORES)
 
 
 def as_the_step_takes(

@@ -65,7 +65,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        return try_lock(descriptor) is False
+        return try_lock(descriptor, shared=True) is False
     finally:
         os.close(descriptor)
 

@@ -83,13 +83,15 @@ class Loop:
                 self.steps.healthy.assign(np.bool_(True))
                 self.completed = int(self.steps.completed.numpy())
                 for callback in self.callbacks:
+                    callback.on_plan(plan)
+                for callback in self.callbacks:
                     callback.on_train_begin(plan)
                 feed = given.start(initial_epoch, initial_step, self.epochs)
                 self.history.input_levels = feed.levels
                 for epoch in range(initial_epoch, self.epochs):
-                    logs = self.epoch(feed, epoch, initial_step if epoch == initial_epoch else 0, asked)
                     if self.model.stop_training:
                         break
+                    logs = self.epoch(feed, epoch, initial_step if epoch == initial_epoch else 0, asked)
                 if asked[0] and not self.model.stop_training:  # after the last step, during validation or a callback
                     raise Interrupted(self.epochs, 0)
                 if not any(type(callback).on_broken is not Callback.on_broken for callback in self.callbacks):
@@ -97,11 +99,11 @@ class Loop:
                 for callback in self.callbacks:
                     callback.on_train_end(logs)
         finally:
-            if feed is not None:
-                feed.cancel()
             with ExitStack() as ends:  # each is told, also where another one fails
                 for callback in reversed(self.callbacks):
                     ends.callback(callback.on_finish)
+                if feed is not None:
+                    ends.callback(feed.cancel)
 
     def epoch(self, feed: Feed, epoch: int, first: int, asked: list[bool]) -> Logs:
         if not first:
@@ -135,7 +137,7 @@ class Loop:
         if self.program.validation is not None:
             held, broken = evaluate(self.steps, self.program.validation)
             if broken:
-                self.without(broken)
+                self.without({f"{record} (validation)": why for record, why in broken.items()})
             logs |= {f"val_{name}": value for name, value in held.items()}
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)

@@ -69,7 +69,8 @@ class ProgramFile(Callback):
 
     def on_train_end(self, logs: Logs) -> None:
         history = next(callback for callback in self.beside if isinstance(callback, History))
-        write_whole(levels_file(self.path), (json.dumps(measured(history, self.queue)) + "\n").encode())
+        if history.seconds:  # else nothing was trained in this sitting
+            write_whole(levels_file(self.path), (json.dumps(measured(history, self.queue)) + "\n").encode())
 
 
 def measured(history: History, queue: Queue) -> dict[str, float]:

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from millrace.training.callback import Callback, Logs
+from millrace.training.callback import Callback, History, Logs
 
 
 class Progress(Callback):
@@ -60,8 +60,9 @@ class Progress(Callback):
             self.console.print("left out: more of them; the end says how many")
 
     def on_train_end(self, logs: Logs) -> None:
-        if self.left_out:
-            self.console.print(f"left out: {self.left_out:,} of {self.plan['examples']:,} records")
+        history = next((callback for callback in self.beside if isinstance(callback, History)), None)
+        if history is not None and history.broken:
+            self.console.print(f"left out: {len(history.broken):,} of {self.plan['examples']:,} records")
 
     def on_finish(self) -> None:
         if getattr(self, "bar", None) is not None:

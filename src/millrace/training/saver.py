@@ -35,10 +35,15 @@ class Saver:
         atexit.unregister(self._last_words)
         atexit.register(self._last_words)
         self._idle.clear()
+        thread = threading.Thread(target=self._run, args=(write,), name="millrace save")
         try:
-            threading.Thread(target=self._run, args=(write,), name="millrace save").start()
+            thread.start()
         except RuntimeError:  # no more threads
             self._run(write)
+        except BaseException:
+            if thread.ident is None:  # nobody would say that it is done
+                self._idle.set()
+            raise
 
     def ready(self) -> None:
         """Wait until nothing is being written.  Raises what was raised there."""

@@ -51,15 +51,17 @@ class Checkpoint(Monitor):
     def stages(self) -> list[tuple[Every, Stage]]:
         return [(self.every, Save(self.checkpoints.directory.name, self.checkpoints.keep))]
 
-    def on_train_begin(self, plan: dict[str, Any]) -> None:
-        super().on_train_begin(plan)
+    def on_plan(self, plan: dict[str, Any]) -> None:
         self.checkpoints.refuse_later(plan["initial_epoch"], plan["initial_step"])
-        self.steps = plan["steps"]
+        self.steps, self.input = plan["steps"], plan["program"].training.size
 
     def save(self, epoch: int, step: int, best: bool = False) -> None:
         """Have the state as it is now written, once what was to be written before is.  Raises FileError for that."""
         self.saver.ready()
-        progress = {"epoch": epoch, "step": step, **deepcopy(states(self.beside)), **self.about()}
+        progress = {
+            "epoch": epoch, "step": step, "stopped": bool(self.model.stop_training), "input": self.input,
+            **deepcopy(states(self.beside)), **self.about(),
+        }  # fmt: skip
         self.saver.submit(partial(self._write, Held(self.model, progress), epoch, step, best))
 
     def _write(self, held: Held, epoch: int, step: int, best: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from millrace.training.callbacks import Callback, History, Progress, in_order, r
 from millrace.training.compiled import Compiled
 from millrace.training.examples import batch_size_for, examples, inputs_of
 from millrace.training.forms import Form, frozen_statistics
-from millrace.training.inputs import AHEAD, MOST_WORKERS, Input, input_of
+from millrace.training.inputs import MOST_WORKERS, Input, input_of
 from millrace.training.loop import ON_BROKEN, Loop, evaluate, warn_of
 from millrace.training.optimizers import optimizer as optimizer_named
 from millrace.training.program import TRAINING, VALIDATION, Program
@@ -142,7 +143,7 @@ class Trainer:
 
     def _input(
         self, source: Source, label: str, batch_size: int, class_weight: Mapping[int, float] | None = None,
-        shuffle_seed: int | None = None, workers: int | None = None, capacity: int = AHEAD,
+        shuffle_seed: int | None = None, workers: int | None = None, capacity: int | None = None,
     ) -> Input:  # fmt: skip
         size = batch_size_for(self.inputs, batch_size, source.count)  # a larger one would be filled up for nothing
         return input_of(
@@ -154,7 +155,7 @@ class Trainer:
         self, x: Any, y: Any = None, batch_size: int = 32, epochs: int = 1, validation_data: Any = None,
         validation_split: float = 0.0, shuffle: bool = True, callbacks: Sequence[Callback] = (), verbose: int = 1,
         initial_epoch: int = 0, initial_step: int = 0, seed: int | None = None, sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None, workers: int | None = None, max_queue_size: int = AHEAD,
+        class_weight: Mapping[int, float] | None = None, workers: int | None = None, max_queue_size: int | None = None,
         on_broken: str = "skip",
     ) -> History:  # fmt: skip
         """Train on examples x [examples, ...] with right answers y, and return the curves.
@@ -167,9 +168,9 @@ class Trainer:
         counts in the loss [examples]; class_weight: how much each class does, {class: weight}. Weights do not
         change what a batch's mean is divided by. The order of epoch e is a function of seed and e, so a run that
         goes on at initial_epoch and initial_step sees what it would have seen. verbose: 0 prints nothing.
-        workers: threads that read and decode ahead of the step, None to choose; max_queue_size: batches ahead, at
-        most. Neither changes what is learned. on_broken: "skip" leaves records out that cannot be read, and tells of
-        each once; "stop" ends training at the first.
+        workers: threads that read and decode ahead of the step; max_queue_size: batches ahead, at most; None chooses.
+        Neither changes what is learned. on_broken: "skip" leaves records out that cannot be read, and tells of each
+        once; "stop" ends training at the first.
         Ctrl-C ends the step that runs, tells the callbacks, and raises KeyboardInterrupt.
 
         Raises DataError for data that cannot be used, NonFiniteError when training breaks down.
@@ -185,12 +186,15 @@ class Trainer:
             workers, max_queue_size,
         )  # fmt: skip
         steps = program.training.batches.count
-        if initial_step >= max(steps, 1):
+        if initial_step > steps:
             raise ArgumentError(f"initial_step={initial_step}, but an epoch has {steps} steps.")
         history = History()
         unit = "images" if max(value.ndim for value in self.inputs) >= 4 else "examples"
         every = [*in_order([history, *callbacks]), *([Progress(unit)] if verbose else [])]
-        self.stop_training = False
+        here = (self.progress.get("epoch"), self.progress.get("step")) == (initial_epoch, initial_step)
+        self.stop_training = here and bool(self.progress.get("stopped"))  # it had ended early
+        if here:
+            warn_of_other_input(self.progress.get("input"), program.training)
         for callback in every:
             callback.model, callback.beside = self, every
         restore(every, self.progress, initial_epoch, initial_step)
@@ -200,14 +204,15 @@ class Trainer:
     def program(
         self, x: Any, y: Any = None, batch_size: int = 32, validation_data: Any = None, validation_split: float = 0.0,
         shuffle: bool = True, callbacks: Sequence[Callback] = (), seed: int | None = None, sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None, workers: int | None = None, max_queue_size: int = AHEAD,
+        class_weight: Mapping[int, float] | None = None, workers: int | None = None, max_queue_size: int | None = None,
     ) -> Program:  # fmt: skip
         """The run that `fit` with these arguments is, as one graph: `print(model.program(x, y))` shows it.
 
         Raises DataError for data that cannot be used.
         """
         whole(batch_size, "batch_size")
-        whole(max_queue_size, "max_queue_size")
+        if max_queue_size is not None:
+            whole(max_queue_size, "max_queue_size")
         if workers is not None:
             whole(workers, "workers", 0)
             if workers > MOST_WORKERS:
@@ -229,6 +234,10 @@ class Trainer:
             held_source, _ = self._source(held[0], held[1], held[2] if len(held) > 2 else None, None, "validation ")
         elif validation_split:
             source, held_source = split(source, validation_split, chosen)
+            if class_weight is not None and isinstance(held_source, Arrays):
+                weighed = len(self.training_steps.answers)  # the last columns; validation weighs no classes
+                ones = [np.ones_like(array) for array in held_source.arrays[-weighed:]]
+                held_source = Arrays([*held_source.arrays[:-weighed], *ones], [""] * len(held_source.arrays))
         if held_source is not None:
             same_classes(source, held_source)
         seed_of_order = chosen if shuffle else None
@@ -270,7 +279,7 @@ class Trainer:
                 self._predict[engine] = predict_function(self.form(), engine)
             run = self._predict[engine]
         size = batch_size_for(self.inputs, batch_size, source.count)
-        feed = input_of(source, "prediction", size, None, None, AHEAD, self.inputs).start()
+        feed = input_of(source, "prediction", size, None, None, None, self.inputs).start()
         parts = []
         try:
             for _ in range(feed.batches.count):
@@ -301,6 +310,17 @@ def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
         return Arrays([a[:kept] for a in source.arrays], names), Arrays([a[kept:] for a in source.arrays], names)
     order = epoch_order(source.count, seed, 0)  # the epochs of training begin at 1
     return Part(source, np.sort(order[:kept])), Part(source, np.sort(order[kept:]))
+
+
+def warn_of_other_input(before: Any, now: Input) -> None:
+    """Tell where a run goes on with other data than its checkpoint was made with: then its order is another one."""
+    if isinstance(before, dict) and before != now.size:
+        told = [f"{one.get('records'):,} records in batches of {one.get('batch_size')}" for one in (before, now.size)]
+        warnings.warn(
+            f"the checkpoint was made with {told[0]}, now there are {told[1]}: what follows is another order, and not "
+            "what the run would have seen.",
+            stacklevel=3,
+        )
 
 
 def same_classes(training: Source, held: Source) -> None:
