@@ -198,6 +198,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
 
 
 BAD = [
+    (["train", "mlp", "--epochs", "1.7"], "--epochs: must be a whole number, got 1.7"),
+    (["train", "mlp", "--save-every", "5.5"], "must be a whole number, got 5.5"),
+    (["train", "mlp", "--save-every", "0"], "--save-every must be at least 1, got 0"),
+    (["train", "mlp", "--workers", "-1"], "--workers must be at least 0, got -1"),
+    (["train", "mlp", "--on-broken", "pass"], "unknown --on-broken 'pass'"),
+    (["show", "nowhere"], "nowhere does not exist: expected a run directory"),
     (["train", "digit"], "Did you mean 'digits'"),
     (["train", "--engine", "tpu"], "Known: numpy, xla"),
     (["train", "--epochs", "0"], "--epochs must be at least 1"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from millrace.cli.bar import Bar, printable
+from millrace.cli.options import Whole
 from millrace.ir.errors import ArgumentError, FileError
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ app = App(name="data", help="Pack, show and measure what a network is to learn f
 
 
 @app.command
-def pack(folder: str, out: Path, *, resize: int | None = None, quality: int = 95, workers: int | None = None) -> None:
+def pack(
+    folder: str, out: Path, *, resize: Whole | None = None, quality: Whole = 95, workers: Whole | None = None
+) -> None:
     """Pack a folder of pictures into a few large files, which are read faster and checked.
 
     Parameters
@@ -71,7 +74,7 @@ def show(
     *,
     sheet: Path | None = None,
     quick: Annotated[bool, Parameter(negative=())] = False,
-    workers: int | None = None,
+    workers: Whole | None = None,
 ) -> None:
     """Say what a source holds: counts, classes, shapes, what is broken, what is there twice.
 
@@ -106,7 +109,7 @@ def show(
 
 
 @app.command
-def stats(source: str, *, out: Path, size: int | None = None, workers: int | None = None) -> None:
+def stats(source: str, *, out: Path, size: Whole | None = None, workers: Whole | None = None) -> None:
     """Compute means, deviations and principal colours of all pictures, and write them into a .npz file.
 
     Parameters

@@ -12,6 +12,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from millrace import __version__
+from millrace.cli.options import Whole
 from millrace.ir.errors import MillraceError
 
 app = App(
@@ -27,17 +28,17 @@ app = App(
 def train(
     model: str | None = None,
     *,
-    epochs: int | None = None,
-    batch_size: int | None = None,
+    epochs: Whole | None = None,
+    batch_size: Whole | None = None,
     learning_rate: float | None = None,
     engine: str | None = None,
-    seed: int | None = None,
+    seed: Whole | None = None,
     out: Path = Path("runs"),
     resume: Path | None = None,
-    save_every: int | None = None,
-    keep: int | None = None,
+    save_every: Whole | None = None,
+    keep: Whole | None = None,
     on_broken: str | None = None,
-    workers: int | None = None,
+    workers: Whole | None = None,
 ) -> None:
     """Train a network and write a run directory with a report.
 
@@ -132,7 +133,7 @@ def predict(run: Path, examples: Annotated[list[str], Parameter(negative=())], *
 
 
 @app.command
-def profile(model: str = "digits", *, batch_size: int | None = None, steps: int = 5) -> None:
+def profile(model: str = "digits", *, batch_size: Whole | None = None, steps: Whole = 5) -> None:
     """Measure where the time of a training step goes, layer by layer, and name the largest gap.
 
     Parameters
@@ -154,7 +155,7 @@ def explain(
     model: str = "digits",
     *,
     plan: Annotated[bool, Parameter(negative=())] = False,
-    batch_size: int | None = None,
+    batch_size: Whole | None = None,
 ) -> None:
     """Show what was chosen to run a network fast, and why.
 

@@ -49,8 +49,8 @@ class StreamType:
 class Stage(Op, abstract=True):
     """An effect on the host over streams: reading, transforming, batching, queueing, saving, recording.
 
-    A stage says what it is and what its streams hold; what does the work stands in `millrace.data` (input) and
-    `millrace.training` (saving and recording), and is chosen by the stage's class.
+    A stage says what it is and what its streams hold. What does the work of an input's stages stands in
+    `millrace.data`, chosen by the stage's class; the run and its callbacks evaluate, record and save.
     """
 
     facets: ClassVar[tuple[str, ...]] = ("infer", "samples", "errors")
