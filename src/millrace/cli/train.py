@@ -122,7 +122,7 @@ def resume_run(path: Path, name: str | None, settings: Settings) -> None:
         if settings.epochs is not None and epoch < settings.epochs:
             over = model.progress["stopped"] = False  # asked to go on beyond where it had ended early
         if over and before == FINISHED:
-            raise ArgumentError(f"{path} has finished {epoch} epochs. Give --epochs {2 * epoch}, say, to go on.")
+            raise ArgumentError(f"{path} has finished its {epoch} epochs. Give --epochs {2 * epoch}, say, to go on.")
         with run.noted():
             run.write_config({k: v for k, v in config.items() if k != "versions"})
             prepare(run, model, data)
