@@ -103,7 +103,7 @@ def stage_line(node: Node) -> Line:
             return Line("log", f"{op.kind}: {op.path}")
         case Save():
             kept = f", the last {op.keep} stay" if op.keep else ""
-            return Line("save", f"checkpoint: {op.path}{kept}")
+            return Line("save", f"to {op.path}{kept}")
     return Line(op.name, "", gives)
 
 
