@@ -73,7 +73,10 @@ def put(path: Path, content: bytes | bytearray) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Make what was made or moved in a folder last through a power cut, where that can be asked for."""
+    """Make what was made or moved in a folder last through a power cut.
+
+    Where that cannot be asked for (Windows, some network disks), either file that a cut leaves there is whole.
+    """
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

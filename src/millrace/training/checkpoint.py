@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from millrace.data.holding import settle
 from millrace.ir.errors import FileError
 
 FORMAT = 2  # 1 had one SHA-256 over everything
@@ -60,19 +61,6 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
             "Free some space or choose another place."
         ) from None
     settle(path.parent)
-
-
-def settle(directory: Path) -> None:
-    """Make what was moved in a directory last through a power cut.
-
-    Where that cannot be asked for (Windows, some network disks), either file that a cut leaves there is whole.
-    """
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def remove_partial(directory: Path) -> None:
