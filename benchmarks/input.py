@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import signal
 import sys
 import tempfile
@@ -13,58 +12,33 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.__main__ import INTERVAL, PEERS, console
+from benchmarks.command import INTERVAL, command_line, console, need_peers, options, read
 from benchmarks.inputs.measure import measure
 from benchmarks.inputs.places import prepared
 from benchmarks.inputs.roster import chosen
 from benchmarks.inputs.table import MARKS, contenders_table, summary_table, write
 from benchmarks.inputs.workloads import InputWorkload, wanted
-from benchmarks.machine import everything, versions
+from benchmarks.machine import everything
 from benchmarks.results import new_path
 from benchmarks.table import remarks
+
+TARGET = "make bench-input"
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments, read and checked; ends the program with a message for wrong ones."""
-    parser = argparse.ArgumentParser(
-        prog="make bench-input ARGS=...", description="Input of Millrace beside its peers, interleaved."
-    )
-    parser.add_argument("--only", help="workloads, comma-separated, * allowed: memory,imagenette*")
-    parser.add_argument("--contenders", help="who takes part, comma-separated, * allowed: torch*,tfdata")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds for each workload (default 9)")
-    parser.add_argument("--seed", type=int, default=0, help="of the order within rounds")
+    parser = options(
+        TARGET, "Input of Millrace beside its peers, interleaved.",
+        "workloads, comma-separated, * allowed: memory,imagenette*", "torch*,tfdata",
+    )  # fmt: skip
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("MILLRACE_DATA"), help="where the data sets lie (MILLRACE_DATA)"
     )
-    parser.add_argument(
-        "--python", default=os.environ.get("BENCH_PYTHON") or str(PEERS), help="the interpreter that has the peers"
-    )
-    read = parser.parse_args(given)
-    if read.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {read.rounds}")
-    try:
-        read.contenders, read.only = chosen(read.contenders), wanted(read.only)
-    except ValueError as error:
-        parser.error(str(error))
-    if read.data is None:
+    found = read(parser, given, chosen, wanted)
+    if found.data is None:
         parser.error("where do the data sets lie? Set MILLRACE_DATA, or give --data.")
-    if any(reader.is_peer for reader in read.contenders) and not versions(read.python):
-        parser.error(
-            f"{read.python} does not run. It should be a Python with PyTorch, TensorFlow and Grain: `make bench-input` "
-            "sets one up, --python names another, and --contenders millrace does without."
-        )
-    return read
-
-
-def command_line(given: Sequence[str]) -> str:
-    """The command that makes the same run elsewhere, without the places of this machine."""
-    kept, skip = [], False
-    for word in given:
-        own = word.split("=")[0] in ("--python", "--data")
-        if not own and not skip:
-            kept.append(word)
-        skip = own and "=" not in word
-    return f"make bench-input ARGS={shlex.quote(shlex.join(kept))}" if kept else "make bench-input"
+    need_peers(parser, found, "PyTorch, TensorFlow and Grain", TARGET)
+    return found
 
 
 def result_of(one: InputWorkload, given: argparse.Namespace) -> dict[str, Any]:
@@ -87,7 +61,7 @@ def main() -> None:
     path = path.with_name(f"{path.name}-input")
     report: dict[str, Any] = {
         "date": when.isoformat(" ", "seconds"),
-        "command": command_line(sys.argv[1:]),
+        "command": command_line(TARGET, sys.argv[1:]),
         "rounds": given.rounds,
         "interval": INTERVAL,
         **everything(given.python),

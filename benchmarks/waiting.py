@@ -18,7 +18,7 @@ from millrace.models import fashion as fashion_page
 from millrace.training.callbacks import History
 from millrace.training.model import Model
 from millrace.training.optimizers import SGD
-from millrace.training.program_file import said_of
+from millrace.training.program_file import in_words, measured
 
 
 def digits_run() -> tuple[Model, Any, Any, dict[str, Any]]:
@@ -50,7 +50,7 @@ def measure(name: str) -> str:
     history: History = model.fit(x, y, **{**settings, "verbose": 0})
     took = time.perf_counter() - started
     op = model.program(x, y, batch_size=settings["batch_size"]).training.op
-    return f"{name}: {history.input_levels.taken} steps in {took:.1f} s. {said_of(history, op)}"
+    return f"{name}: {history.input_levels.taken} steps in {took:.1f} s. {in_words(measured(history, op))}"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from benchmarks.__main__ import arguments, command_line
+from benchmarks.__main__ import TARGET, arguments, command_line
 from benchmarks.roster import ROSTER, chosen
 from benchmarks.workloads import EVERY, NETWORKS, WORKLOADS, wanted
 
@@ -63,9 +63,9 @@ def test_an_interpreter_that_runs_is_taken():
 
 
 def test_the_command_that_is_kept_makes_the_same_run_elsewhere():
-    assert command_line([]) == "make bench"
-    assert command_line(["--python", "here/python", "--only", "mlp"]) == "make bench ARGS='--only mlp'"
-    assert command_line(["--only", "lstm*", "--python=here"]) == """make bench ARGS='--only '"'"'lstm*'"'"''"""
+    assert command_line(TARGET, []) == "make bench"
+    assert command_line(TARGET, ["--python", "here/python", "--only", "mlp"]) == "make bench ARGS='--only mlp'"
+    assert command_line(TARGET, ["--only", "lstm*", "--python=here"]) == """make bench ARGS='--only '"'"'lstm*'"'"''"""
 
 
 def test_arithmetic_is_counted_as_published():

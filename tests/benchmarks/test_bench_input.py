@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.input import arguments, command_line
+from benchmarks.input import TARGET, arguments, command_line
 from benchmarks.inputs.agreement import Expected, difference, doubts, expected
 from benchmarks.inputs.measure import Metered, computed, row
 from benchmarks.inputs.millrace_fit import build
@@ -264,5 +264,5 @@ def test_without_a_place_of_data_it_says_so(capsys, monkeypatch):
 
 def test_the_command_is_kept_without_the_places_of_this_machine():
     given = ["--only", "memory", "--python", "a/b", "--data=/x", "--rounds", "3"]
-    assert command_line(given) == "make bench-input ARGS='--only memory --rounds 3'"
-    assert command_line([]) == "make bench-input"
+    assert command_line(TARGET, given) == "make bench-input ARGS='--only memory --rounds 3'"
+    assert command_line(TARGET, []) == "make bench-input"
