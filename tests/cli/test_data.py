@@ -6,33 +6,20 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from millrace.cli.main import main
 from millrace.data.holding import held
 from millrace.data.packed import Packed
 
 
 @pytest.fixture
-def millrace(monkeypatch, capsys):
-    """Run the command in this process: what it printed, and its exit code."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments):
-        code = 0
-        try:
-            main(["data", *map(str, arguments)])
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        assert max(map(len, out.splitlines()), default=0) <= 80
-        return out, err, code
-
-    return run
+def millrace(millrace):
+    """`millrace data ...` in this process."""
+    return partial(millrace, "data")
 
 
 @pytest.fixture

@@ -168,9 +168,8 @@ def test_an_error_of_millrace_keeps_its_kind():
 def test_cancelling_stops_threads_that_wait_for_room():
     feed = Feed(batches(Numbers(1000), 2), "training input", 2, 3, 0, 0, 5)
     feed.take()
-    before = time.perf_counter()
     feed.cancel()
-    assert time.perf_counter() - before < 5 and not any(t.is_alive() for t in feed.threads)
+    assert not any(thread.is_alive() for thread in feed.threads)
 
 
 def test_a_queue_is_never_further_ahead_than_it_may():

@@ -60,5 +60,5 @@ def test_an_array_is_no_stream():
 
 
 def test_every_is_due_at_its_steps():
-    assert [n for n in range(1, 10) if Every(1, 3).due(n)] == [3, 6, 9]
-    assert not any(Every(2).due(n) for n in range(1, 10))
+    assert [n for n in range(1, 10) if Every(3).due(n)] == [3, 6, 9]
+    assert not any(Every().due(n) for n in range(1, 10))

@@ -159,11 +159,19 @@ def test_steps_go_on_while_a_checkpoint_is_written(engine, tmp_path, monkeypatch
 
 
 def test_a_save_that_is_due_too_early_waits_for_the_one_before(tmp_path, monkeypatch):
+    """The gate in front of the first write opens only when somebody waits for that write."""
     go, written = gated(monkeypatch)
-    threading.Timer(0.3, go.set).start()
     checkpoint = mr.callbacks.Checkpoint(tmp_path, save_every=1, keep=99)
+    idle = checkpoint.saver._idle
+    really = idle.wait
+
+    def wait(*limit):
+        go.set()
+        return really(*limit)
+
+    monkeypatch.setattr(idle, "wait", wait)
     model("numpy").fit(X, Y, batch_size=8, verbose=0, callbacks=[checkpoint])
-    assert len(written) == 8 and checkpoint.saver.waits >= 1 and checkpoint.saver.waited > 0.1
+    assert len(written) == 8 and checkpoint.saver.waits >= 1 and checkpoint.saver.waited > 0
 
 
 def test_a_full_disk_stops_the_run_and_gives_the_buffers_back(tmp_path, monkeypatch):
