@@ -58,17 +58,22 @@ def try_lock(descriptor: int, shared: bool = False) -> bool | None:
     return True
 
 
-def put(path: Path, content: bytes | bytearray) -> None:
-    """Write a file under another name, then move it to its place, so that it is whole or not there.
+def put(path: Path, *parts: bytes | bytearray | memoryview, partial: Path | None = None) -> None:
+    """Write a file that consists of `parts` under another name, then move it to its place: it is whole or not there.
 
-    Raises OSError; only for who holds the folder, since that other name is always the same.
+    partial: that other name; None for one that is always the same, for who holds the folder.  Raises OSError.
     """
-    partial = path.with_name(path.name + PARTIAL)
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial = path.with_name(path.name + PARTIAL) if partial is None else partial
+    try:
+        with partial.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     settle(path.parent)
 
 

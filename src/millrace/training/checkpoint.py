@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import secrets
 import zlib
 from collections.abc import Mapping
@@ -18,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from millrace.data.holding import settle
+from millrace.data.holding import PARTIAL, put
 from millrace.ir.errors import FileError
 
 FORMAT = 2  # 1 had one SHA-256 over everything
 SUMS = ("check", "crc32", "sha256")
-PARTIAL = ".partial"  # how the name of a file ends that is being written
 # What the safetensors format calls the dtypes.
 DTYPES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
@@ -43,16 +41,7 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                for part in parts:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        put(path, *parts, partial=temporary)
     except OSError as error:
         kept = f"The earlier {path.name} is untouched." if path.exists() else "Nothing was written."
         size = sum(len(part) for part in parts)
@@ -60,7 +49,6 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
             f"cannot write {path} ({size:,} bytes): {error.strerror or error}. {kept} "
             "Free some space or choose another place."
         ) from None
-    settle(path.parent)
 
 
 def remove_partial(directory: Path) -> None:
