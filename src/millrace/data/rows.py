@@ -218,13 +218,8 @@ def tried(rows: Rows, epoch: int, numbers: Numbers) -> Taken:
             try:
                 rows.take(epoch, np.array([number]))
             except Exception as error:
-                raise named(error, rows.record(epoch, int(number))) from error
+                raise retold(error, rows.record(epoch, int(number))) from error
         raise
-
-
-def named(error: Exception, record: str) -> MillraceError:
-    """An error with the record that caused it."""
-    return retold(error, record)
 
 
 def retold(error: Exception, where: str) -> MillraceError:

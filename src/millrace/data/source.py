@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ class Taken:
     broken: Mapping[int, str] = field(default_factory=dict)
 
 
-class Source:
+class Source(ABC):
     """Records that can be read by number, in any order, by several threads at once.
 
     name: what messages and drawings call it. count: how many records there are. elements: what one record
@@ -39,12 +40,12 @@ class Source:
     elements: tuple[TensorType, ...]
     classes: tuple[str, ...] = ()
 
+    @abstractmethod
     def take(self, numbers: np.ndarray) -> Taken:
         """The records with these numbers [records], in their order.
 
         One that is damaged is told of in `broken`.  Raises FileError where the source itself is gone.
         """
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return self.count

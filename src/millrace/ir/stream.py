@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,9 +21,6 @@ class StreamType:
     """
 
     elements: tuple[TensorType, ...]
-
-    def bind(self, sizes: Mapping[str, int]) -> StreamType:
-        return StreamType(tuple(type.bind(sizes) for type in self.elements))
 
     @property
     def is_concrete(self) -> bool:

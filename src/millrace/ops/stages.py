@@ -261,21 +261,17 @@ class Dequeue(Stage):
 
 @dataclass(frozen=True)
 class Every(Stage):
-    """Says when: after so many epochs, and after so many steps within an epoch (0: not by steps).
+    """Says when: after each epoch, and within one after so many steps (0: not within one).
 
     Takes the number of steps that are done, and passes it on at those times.
     """
 
-    epochs: int = 1
     steps: int = 0
 
     def infer(self, completed: Any) -> StreamType:
         if not isinstance(completed, TensorType) or not completed.is_integer or not same_shape(completed, ()):
             raise DTypeError(f"every takes the number of steps that are done, a whole number; got {completed}.")
-        at_least(self.epochs, 0, "epochs")
         at_least(self.steps, 0, "steps")
-        if not self.epochs and not self.steps:
-            raise ArgumentError("every needs a number of epochs or of steps.")
         return StreamType((completed,))
 
     def due(self, step: int) -> bool:
@@ -284,13 +280,13 @@ class Every(Stage):
 
     @classmethod
     def samples(cls) -> list[StageSample]:
-        return [StageSample(cls(1, 100), (COUNT,), (StreamType((COUNT,)),))]
+        return [StageSample(cls(100), (COUNT,), (StreamType((COUNT,)),))]
 
     @classmethod
     def errors(cls) -> list[Bad]:
         return [
             (lambda: cls().infer(WEIGHT), "a whole number"),
-            (lambda: cls(0, 0).infer(COUNT), "needs a number"),
+            (lambda: cls(-1).infer(COUNT), "steps must be at least 0"),
         ]
 
 

@@ -43,16 +43,16 @@ class Input:
     def batches(self) -> Batches:
         (batched,) = self.queue.node.inputs
         made: Batches = opened(batched, {self.source.name: self.source})
-        return made if self.check is None else Batches(made.count, self._checked(made, self.check))
+        check = self.check
+        if check is None:
+            return made
 
-    @staticmethod
-    def _checked(batches: Batches, check: Callable[[Batched], None]) -> Callable[[int, int], Batched]:
         def make(epoch: int, number: int) -> Batched:
-            batch = batches.make(epoch, number)
+            batch = made.make(epoch, number)
             check(batch)
             return batch
 
-        return make
+        return Batches(made.count, make)
 
     @property
     def size(self) -> dict[str, int]:
@@ -177,12 +177,12 @@ def as_the_step_takes(
     ]
     limits: list[int] = [found[0] if (found := limit_of(x)) is not None else 0 for x in inputs]
     limits += [loss_of(a).classes(outputs[a.place].type) or 0 for a in answers]
-    for answer, limit in zip(answers, limits[len(inputs) :], strict=True):
-        if limit and len(source.classes) > limit and answer is answers[-1]:
-            raise DataError(
-                f"{source.name} has {len(source.classes)} classes, but the model has {limit} outputs: give the last "
-                f"layer {len(source.classes)} units."
-            )
+    classes = len(source.classes)
+    if answers and 0 < limits[-1] < classes:
+        raise DataError(
+            f"{source.name} has {classes} classes, but the model has {limits[-1]} outputs: give the last layer "
+            f"{classes} units."
+        )
     stream = Convert(tuple(type.dtype for type in [*wanted, *targets]), tuple(limits), tuple(columns))(stream)
     if not answers:
         return stream
@@ -202,11 +202,10 @@ def fitted(got: TensorType, want: TensorType, is_input: bool, source: Source) ->
     what, taken = ("inputs", "takes") if is_input else ("answers", "is trained on")
     if got.is_float and not want.is_float:
         raise DataError(f"the {what} of {source.name} are {got.dtype}, the model {taken} {want.dtype}.")
-    for column, shape in ((0, got.shape), (1, (*got.shape, 1)), (-1, got.shape[:-1])):
-        if column < 0 and (is_input or got.shape[-1:] != (1,)):
-            continue
-        if column > 0 and is_input:
-            continue
+    shapes = {0: got.shape}
+    if not is_input:  # an array of answers may be a column or not, as well
+        shapes |= {-1: got.shape[:-1]} if got.shape[-1:] == (1,) else {1: (*got.shape, 1)}
+    for column, shape in shapes.items():
         if len(shape) == want.ndim and all(
             isinstance(b, Dim) or a == b for a, b in zip(shape, want.shape, strict=True)
         ):

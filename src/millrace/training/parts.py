@@ -108,8 +108,7 @@ def stage_line(node: Node) -> Line:
 
 
 def every_text(op: Every) -> str:
-    times = [plural(op.epochs, "epoch")] if op.epochs else []
-    return " and ".join([*times, *([plural(op.steps, "step")] if op.steps else [])])
+    return "1 epoch" + (f" and {plural(op.steps, 'step')}" if op.steps else "")
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from millrace.engines.function import Function
-from millrace.ir.core import Value, made_by
+from millrace.ir.core import Value
 from millrace.ir.dims import solve
 from millrace.ir.graph import Graph
+from millrace.ir.state import Variable
 from millrace.ir.stream import Stage
 from millrace.ops.stages import Dequeue, Evaluate, Every
 from millrace.training.inputs import Input
@@ -33,9 +34,8 @@ class Program:
 
     @cached_property
     def graphs(self) -> dict[str, Graph]:
-        graph, updates = joined(self.steps.train, self.training)
-        completed = next(x.node.inputs[0] for v, x in updates.updates.items() if v is self.steps.completed)
-        outputs: list[Value] = list(graph)
+        outputs, updates = joined(self.steps.train, self.training)
+        completed = updates[self.steps.completed]
         times: dict[Every, Value] = {}
         if self.validation is not None:
             times[Every()] = Evaluate(VALIDATION)(Every()(completed))
@@ -44,10 +44,9 @@ class Program:
             if every not in times:
                 times[every] = every(completed)
             outputs.append(stage(times[every]))
-        values = {v: x.node.inputs[0] for v, x in updates.updates.items()}
-        made = {TRAINING: Graph([], outputs, values)}
+        made = {TRAINING: Graph([], outputs, updates)}
         if self.validation is not None:
-            _, made[VALIDATION] = joined(self.steps.test, self.validation)
+            made[VALIDATION] = Graph([], *joined(self.steps.test, self.validation))
         return made
 
     def show(self) -> None:
@@ -58,8 +57,8 @@ class Program:
         return program_text(self.graphs, self.name)
 
 
-def joined(function: Function, given: Input) -> tuple[tuple[Value, ...], Graph]:
-    """A step behind its input's queue: what it gives, and the graph with its updates."""
+def joined(function: Function, given: Input) -> tuple[list[Value], dict[Variable, Value]]:
+    """A step behind its input's queue: what it gives, and the new values of its variables."""
     taken = Dequeue()(given.queue)
     arrays = taken if isinstance(taken, tuple) else (taken,)
     sizes: dict[str, int] = {}
@@ -68,10 +67,5 @@ def joined(function: Function, given: Input) -> tuple[tuple[Value, ...], Graph]:
             solve(size, value, sizes)
     graph = function.graph.bind(sizes)
     new = graph.substitute(dict(zip(graph.inputs, arrays, strict=True)))
-    outputs = tuple(new.get(value, value) for value in graph.outputs)
-    updates = {}
-    for variable, value in graph.updates.items():
-        assigned = value.node.inputs[0]
-        with made_by(value.node):
-            updates[variable] = new.get(assigned, assigned)
-    return outputs, Graph([], outputs, updates)
+    assigned = {variable: value.node.inputs[0] for variable, value in graph.updates.items()}
+    return [new.get(x, x) for x in graph.outputs], {variable: new.get(x, x) for variable, x in assigned.items()}

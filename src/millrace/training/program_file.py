@@ -79,11 +79,6 @@ def measured(history: History, queue: Queue) -> dict[str, float]:
     return {**levels, "capacity": queue.capacity, "workers": queue.workers, "seconds": history.seconds}
 
 
-def said_of(history: History, queue: Queue) -> str:
-    """The same in words."""
-    return in_words(measured(history, queue))
-
-
 def levels_file(path: Path) -> Path:
     """Where the levels of a program's queue are kept."""
     return path.with_name("queue.json")

@@ -45,7 +45,7 @@ class Checkpoint(Monitor):
         super().__init__(best or "", mode)
         self.checkpoints = path if isinstance(path, Checkpoints) else Checkpoints(Path(path), keep)
         self.save_every = None if save_every is None else whole(save_every, "save_every")
-        self.every = Every(1, save_every or 0)
+        self.every = Every(save_every or 0)
         self.about, self.saver = about, Saver()
 
     def stages(self) -> list[tuple[Every, Stage]]:
