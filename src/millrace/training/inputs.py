@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 
 from millrace.data.arrays import Arrays
 from millrace.data.feed import Feed
+from millrace.data.ordered import cores
 from millrace.data.rows import Batched, Batches, opened
 from millrace.data.source import ENCODED, Source
 from millrace.ir.core import Value
@@ -26,7 +26,7 @@ from millrace.training.loss import Loss
 from millrace.training.step import Answer
 
 AHEAD = 4  # batches that a queue holds, where nobody says how many; one for each worker where there are more
-CORES = 16  # threads that are started unless more are asked for
+CORES = 16  # threads that read and decode, at most, unless more are asked for
 MOST_WORKERS = 256
 SMALL = 2**17  # bytes of a batch that is made by who takes it
 
@@ -99,7 +99,7 @@ def input_of(
         stream = as_the_step_takes(stream, source, inputs, outputs, answers, class_weight)
     batched = Batch(batch_size)(stream)
     if workers is None:
-        workers = threads() if ENCODED in source.elements else int(size_in_bytes(batched) > SMALL)
+        workers = min(cores(), CORES) if ENCODED in source.elements else int(size_in_bytes(batched) > SMALL)
     if capacity is None:
         capacity = max(AHEAD, workers)
     queue = Queue(label, capacity, min(workers, capacity))(batched)
@@ -139,12 +139,6 @@ def size_in_bytes(stream: Value) -> int:
 def elements_of(stream: Value) -> tuple[TensorType, ...]:
     assert isinstance(stream.type, StreamType)
     return stream.type.elements
-
-
-def threads() -> int:
-    """Threads that read and decode: one for each core that the process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, CORES)
 
 
 def as_the_step_takes(

@@ -51,7 +51,7 @@ def load_program(path: Path) -> dict[str, Graph]:
                 name = re.match(r"graph (\w+)", piece)
                 found[name[1] if name else ""] = parse(piece, literals=known)
     except (GraphError, OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} is damaged: {error}") from None
+        raise FileError(f"{path} is damaged, or of another version of Millrace: {error}") from None
     if not found:
         raise FileError(f"{path} holds no graph.")
     return found
