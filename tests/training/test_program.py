@@ -442,3 +442,25 @@ def test_a_queue_holds_no_more_than_it_was_given():
     program = network("uint8").program(Pictures(), batch_size=2, workers=8, max_queue_size=2)
     assert (program.training.op.capacity, program.training.op.workers) == (2, 2)
     assert network("uint8").program(Pictures(), batch_size=2, workers=8).training.op.capacity == 8
+
+
+def test_an_error_while_evaluating_leaves_no_thread(monkeypatch):
+    """Of the step as well as of the input: the threads wait for room in the queue then."""
+    before = threading.active_count()
+    failing = Pictures(error=(3, OSError("gone")))
+    with pytest.raises(DataError, match="the region 'validation input' failed"):
+        network("uint8").fit(Pictures(), validation_data=failing, batch_size=2, workers=2, verbose=0)
+    model = network("uint8")
+
+    def fails(*arrays):
+        raise MemoryError("the step")
+
+    monkeypatch.setattr(model.training_steps, "test", fails)
+    with pytest.raises(MemoryError):
+        model.fit(Pictures(), validation_data=Pictures(), batch_size=1, workers=2, max_queue_size=2, verbose=0)
+    assert threading.active_count() == before
+
+
+def test_making_a_batch_counts_as_waiting_where_no_thread_makes_it():
+    history = network("uint8").fit(Pictures(), batch_size=4, verbose=0, workers=0)
+    assert history.input_levels.taken == 5 and 0 < history.input_levels.waited < history.seconds
