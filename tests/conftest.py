@@ -5,6 +5,7 @@ import os
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")  # so that a mesh has something to lie over
 os.environ.setdefault("MILLRACE_OFFLINE", "1")  # no test downloads a data set
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as Millrace sets it, also where a test imports JAX first
 

@@ -95,7 +95,7 @@ def test_the_files_of_the_house_import_each_other_in_no_circle():
 
 def test_jax_is_imported_by_the_compiler_alone():
     users = {module_name(path) for path in FILES for m in imports(path) if m.split(".")[0] in ("jax", "jaxlib")}
-    assert users == {"millrace.engines.compiler"}
+    assert users == {"millrace.engines.xla"}
 
 
 def test_the_language_uses_no_linear_algebra():

@@ -7,6 +7,7 @@ from millrace.functional import *  # noqa: F403
 from millrace.ir.core import Value
 from millrace.ir.dims import dim
 from millrace.ir.graph import Graph
+from millrace.ir.mesh import Mesh
 from millrace.ir.rewrite import rules as rewrites
 from millrace.ir.rewrite import simplify
 from millrace.ir.state import Variable

@@ -39,6 +39,7 @@ EXAMPLES = {
     "reshape of reshape = one reshape": lambda: mr.reshape(mr.reshape(x, (3, 2)), (6,)),
     "reshape to the same shape = x": lambda: Reshape((2, 3))(x),
     "reverse of reverse = x": lambda: mr.flip(mr.flip(x, 0), 0),
+    "shard on one device = x": lambda: mr.exp(mr.shard(x, (None, "tower"))),
     "size of a number = a constant": lambda: x * mr.cast(Size(7)(), "float32"),
     "slice of everything = x": lambda: Slice((0, 0), (2, 3), (1, 1))(x),
     "sum of pads that tile = concatenate": lambda: Pad((0, 0), (2, 0), (0, 0))(x) + Pad((2, 0), (0, 0), (0, 0))(y),

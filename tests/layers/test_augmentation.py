@@ -527,7 +527,7 @@ def test_random_functions_refuse_what_is_no_image():
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
 def test_windows_are_cut_alike_by_a_loop_and_by_positions(platform):
-    from millrace.engines.compiler import Low  # JAX takes a second
+    from millrace.engines.low import Low  # JAX takes a second
     from millrace.ops.crops import Crop
 
     x, top, left = bytes_of(4, H, W, 3), np.int32([0, 3, -2, 9]), np.int32([4, 0, 9, -1])

@@ -94,7 +94,7 @@ BAD = {  # for each argument, values that it cannot have
     "eigenvectors": [3, "a", [1, 1, 1, 1], [[1, 2]] * 2, None, [[1], [1, 2]]],
     "mean": ["a", [NAN] * 4, [1, 2, 3], [[1], [1, 2]], []], "variance": ["a", [1, 2, 3], None, -1, [NAN] * 4],
     "offset": ["a", NAN, None, True, [1, 2], ["a"] * 4],
-    "shortcut": ["Dense", 3], "dtype": ["float3", "mixed_float16", 3, ["float32"]],
+    "shortcut": ["Dense", 3], "shard": [2, "two words", "", True], "dtype": ["float3", "mixed_float16", 3, ["float32"]],
 }  # fmt: skip
 FREE = {  # yes or no
     "use_bias", "reset_after", "unit_forget_bias", "return_sequences", "return_state", "go_backwards", "stateful",

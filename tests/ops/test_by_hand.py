@@ -21,6 +21,7 @@ from millrace.ops.once import Once
 from millrace.ops.pooling import AveragePool, MaxPool, MaxPoolGather, MaxPoolGradient, WindowSum
 from millrace.ops.random import Dropout, RandomBits, threefry2x32
 from millrace.ops.shape import Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose
+from millrace.ops.sharding import Shard
 
 COVERED = {}  # name of a test: the operations that it checks
 MASK = 0xFFFFFFFF
@@ -798,6 +799,11 @@ def test_the_gradient_of_a_window_lies_where_it_was_cut():
 def test_examples_are_mixed_by_their_shares():
     x, share, partner = np.array([[1.0, 2], [10, 20], [100, 200]]), np.float32([0.75, 0.5, 1]), np.int32([1, 2, 0])
     equal(run(MixUp(), x, share, partner), [[3.25, 6.5], [55, 110], [100, 200]])
+
+
+@covers("Shard")
+def test_shard_moves_nothing():
+    equal(Shard(("*", "tower")).evaluate(np.array([[1.5, -2]])), [[1.5, -2]])  # before a graph is run, it is gone
 
 
 @covers("Once")

@@ -44,7 +44,8 @@ def facts(set_by_user: dict[str, str]) -> list[tuple[str, str]]:
         engine = engine_named("xla")
     except ArgumentError as error:
         return [*found, ("engine", f"numpy alone: {error}"), *told(set_by_user)]
-    from millrace.engines.compiler import ALLOCATOR, cache_directory, jax
+    from millrace.engines.compiler import cache_directory
+    from millrace.engines.xla import ALLOCATOR, jax
 
     devices = [device.device_kind for device in jax.devices()]
     named = ", ".join(f"{devices.count(kind)} {kind}" for kind in dict.fromkeys(devices) if kind != engine.platform)

@@ -13,7 +13,7 @@ def explain_plan(name: str, batch_size: int | None) -> None:
     from rich.console import Console
 
     chosen = ready(name, batch_size)
-    from millrace.engines.compiler import ALLOCATOR
+    from millrace.engines.xla import ALLOCATOR
     from millrace.engines.tracing import lowering
 
     found = lowering(chosen.step, chosen.sizes)

@@ -14,6 +14,7 @@ from millrace.ir.dims import Dim, shape_text, solve
 from millrace.ir.errors import ArgumentError, DimensionError, NonFiniteError, ShapeError, one_of
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
+from millrace.ir.mesh import Mesh
 from millrace.ir.rewrite import simplify
 from millrace.ir.state import STATE_LOCK, STEP_LOCK, Variable, buffers_of, replace, snapshot
 from millrace.ir.types import as_dtype, is_float_array
@@ -22,11 +23,16 @@ ENGINES = ("xla", "numpy")
 _started: dict[str, Any] = {}
 
 
-def engine_named(engine: Any = None) -> Any:
-    """An engine from its name, or the default: "xla" where JAX is installed, else "numpy".
+def engine_named(engine: Any = None, mesh: Mesh | None = None) -> Any:
+    """An engine from its name, or the default: "xla" where JAX is installed, else "numpy"; on the devices of a mesh.
 
-    Raises ArgumentError for an unknown name, or for "xla" where JAX cannot be imported.
+    Raises ArgumentError for an unknown name, for "xla" where JAX cannot be imported, or for too few devices.
     """
+    if mesh is not None:
+        if not isinstance(mesh, Mesh):
+            raise ArgumentError(f"mesh must be a mesh such as mr.Mesh(data=2), got {mesh!r}.")
+        if mesh.size > 1:
+            return engine_named(engine).on(mesh)
     if engine is not None and not isinstance(engine, str):
         return engine
     if engine not in (None, *ENGINES):
@@ -73,6 +79,7 @@ class Function:
     ):
         self.graph, self.engine, self._shape_result, self.check_finite = graph, engine, shape_result, check
         guarded = guard(graph) if check else graph
+        off = off if engine.mesh is None else {*off, "shard on one device = x"}
         self.simplified = guarded if engine.observes else simplify(guarded, off)
         self.names = dimension_names(guarded)
         self.variables = self.simplified.variables
@@ -238,6 +245,7 @@ def function(
     engine: Any = None,
     rewrites_off: Collection[str] = (),
     check_finite: bool = False,
+    mesh: Mesh | None = None,
 ) -> Function:
     """A graph as something to call: arrays in, arrays out, variables updated.
 
@@ -245,7 +253,7 @@ def function(
     updates: new values of variables, which appear all at once when the call ends. engine: "xla", "numpy",
     an `mr.Interpreter(...)`, or None for the best there is. rewrites_off: names from `mr.rewrites()`.
     check_finite: raise NonFiniteError, with the node where it was born, when a result or a new value is
-    infinite or NaN; the variables then keep their values.
+    infinite or NaN; the variables then keep their values. mesh: the devices on which it runs, as one program.
 
     Raises GraphError for a graph that breaks a rule of the language.
     """
@@ -262,7 +270,7 @@ def function(
     graph = Graph(list(inputs), values, {v: mr.as_value(x, v.dtype) for v, x in (updates or {}).items()})
     kind = list if isinstance(outputs, list) else tuple
     shape_result = (lambda results: results[0]) if one else kind
-    return Function(graph, engine_named(engine), shape_result, rewrites_off, check_finite)
+    return Function(graph, engine_named(engine, mesh), shape_result, rewrites_off, check_finite)
 
 
 def evaluate(x: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ from millrace.ir.dims import shape_text
 from millrace.ir.errors import MillraceError, NonFiniteError
 from millrace.ir.graph import Graph, apply
 from millrace.ir.leaves import Constant, Placeholder
+from millrace.ir.mesh import Mesh
 from millrace.ir.state import Read
 from millrace.ir.types import is_float_array, widened
 
@@ -59,6 +60,12 @@ class Interpreter:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="millrace")
         return self._pool
+
+    mesh: Mesh | None = None  # to it a split value is the value itself
+
+    def on(self, mesh: Mesh | None) -> Interpreter:
+        """Itself: whatever the mesh, the numbers are the same."""
+        return self
 
     def prepare(self, graph: Graph, sizes: Mapping[str, int]) -> InterpretedProgram:
         return InterpretedProgram(self, graph, sizes)

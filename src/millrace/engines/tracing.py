@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from millrace.engines import hlo
-from millrace.engines.compiler import Low, jax, versions  # JAX as the compiler has set it up before it was loaded
 from millrace.engines.function import Function, engine_named
+from millrace.engines.low import Low
 from millrace.engines.plan import Plan, plan
+from millrace.engines.xla import jax, versions
 from millrace.ir.core import Node, Value
 from millrace.ir.errors import MillraceError
 from millrace.ir.graph import Graph

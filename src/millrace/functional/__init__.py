@@ -16,6 +16,7 @@ from millrace.functional import (
     randomness,
     reductions,
     shaping,
+    sharding,
 )
 from millrace.functional.activations import (
     celu,
@@ -107,6 +108,7 @@ from millrace.functional.convert import (
 from millrace.functional.differentiation import gradients, vjp
 from millrace.functional.images import (
     center_crop,
+    crop_of_ten,
     flip_left_right,
     flip_up_down,
     pca_color,
@@ -117,6 +119,7 @@ from millrace.functional.images import (
     random_erasing,
     random_flip,
     subtract_mean,
+    ten_crops,
 )
 from millrace.functional.loops import scan
 from millrace.functional.mixing import mixup, random_beta, random_partner
@@ -196,6 +199,7 @@ from millrace.functional.shaping import (
     tile,
     transpose,
 )  # fmt: skip
+from millrace.functional.sharding import shard
 from millrace.ir.core import set_functional
 
 __all__ = [

@@ -18,11 +18,12 @@ from millrace.functional.arithmetic import (
     less,
     logical_and,
     multiply,
+    remainder,
     right_shift,
     subtract,
     where,
 )
-from millrace.functional.convert import Like, as_value, cast, constant
+from millrace.functional.convert import Like, as_value, broadcast_to, cast, constant
 from millrace.functional.randomness import (
     random_bernoulli,
     random_bits,
@@ -32,7 +33,7 @@ from millrace.functional.randomness import (
 )  # fmt: skip
 from millrace.functional.reductions import mean
 from millrace.functional.reductions import sum as total
-from millrace.functional.shaping import flip, iota, reshape, slice_axis
+from millrace.functional.shaping import flip, iota, reshape, slice_axis, stack, take
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim, Size
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
@@ -67,6 +68,32 @@ def center_crop(x: Like, height: int, width: int) -> Value:
     rows, columns = _room(x, height, width)
     x = slice_axis(x, 1, rows // 2, rows // 2 + height)
     return slice_axis(x, 2, columns // 2, columns // 2 + width)
+
+
+def crop_of_ten(x: Like, number: Like, height: int, width: int) -> Value:
+    """One of the ten windows of each image that a network is tested on: [batch, height, width, channels].
+
+    number: int32[], 0 to 3 for the corners, row by row, 4 for the middle, 5 to 9 for the same mirrored left to right.
+
+    Raises ShapeError for a window that is larger than the image.  Source: Krizhevsky et al. 2012, section 4.1.
+    """
+    x = images(x, "crop_of_ten")
+    rows, columns = _room(x, height, width)
+    places = [(0, 0), (0, columns), (rows, 0), (rows, columns), (rows // 2, columns // 2)]
+    chosen = take(constant(np.array(places, np.int32)), remainder(number, len(places)))
+    top, left = (broadcast_to(chosen[n], x.shape[:1]) for n in range(2))
+    window = Crop(height, width)(x, top, left)
+    return where(greater_equal(number, len(places)), flip(window, 2), window)
+
+
+def ten_crops(x: Like, height: int, width: int) -> Value:
+    """The ten windows of each image that a network is tested on: [batch, 10, height, width, channels].
+
+    Four corners, row by row, and the middle; then the same mirrored left to right.
+
+    Raises ShapeError for a window that is larger than the image.  Source: Krizhevsky et al. 2012, section 4.1.
+    """
+    return stack([crop_of_ten(x, number, height, width) for number in range(10)], axis=1)
 
 
 def _room(x: Value, height: int, width: int) -> tuple[int, int]:
@@ -294,6 +321,6 @@ def _narrow(x: Like, result: Value) -> Value:
 
 
 __all__ = [
-    "center_crop", "flip_left_right", "flip_up_down", "pca_color", "random_brightness", "random_contrast",
-    "random_crop", "random_cutout", "random_erasing", "random_flip", "subtract_mean",
+    "center_crop", "crop_of_ten", "flip_left_right", "flip_up_down", "pca_color", "random_brightness",
+    "random_contrast", "random_crop", "random_cutout", "random_erasing", "random_flip", "subtract_mean", "ten_crops",
 ]  # fmt: skip

@@ -45,6 +45,7 @@ class Variable(Expression):
         if not name:
             raise ArgumentError("a variable needs a name")
         self.name, self.trainable = name, trainable
+        self.sharding: tuple[str | None, ...] = ()  # the axis of a mesh over which each of its axes is split
         self.type = TensorType.of(array)
         self._buffer: Any = array
         self._value: Value | None = None

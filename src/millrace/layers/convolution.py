@@ -10,6 +10,7 @@ from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
 from millrace.layers.activations import activation
 from millrace.layers.arguments import whole, whole_each
+from millrace.layers.sharding import activated, mesh_axis, own_channels, seen, split_weights
 from millrace.layers.windows import AXES, Windowed, checked_padding
 
 _activation = activation
@@ -17,6 +18,8 @@ _activation = activation
 
 class _Kernel(Windowed):
     """What every layer with a moving kernel has: its size, steps, padding, activation and bias."""
+
+    shard: str | None = None  # the mesh axis over which filters are split
 
     def _set(
         self, kernel_size: Any, strides: Any, padding: Any, dilation_rate: Any, activation: Any, use_bias: bool,
@@ -36,7 +39,7 @@ class _Kernel(Windowed):
 
     def finish(self, out: Value) -> Value:
         """The bias added, the activation applied."""
-        return self.activation(out if self.bias is None else out + self.bias)
+        return activated(self.activation, self.shard, out if self.bias is None else out + self.bias)
 
     def moved(self, x: Value, kernel: Value, groups: int) -> Value:
         """The convolution of x with a kernel, as this layer's arguments say."""
@@ -75,9 +78,11 @@ class _Convolution(_Filters):
     def __init__(
         self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid", dilation_rate: Any = 1,
         groups: int = 1, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None, **common: Any,
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        shard: str | None = None, **common: Any,
     ):  # fmt: skip
         super().__init__(**common)
+        self.shard = mesh_axis(shard)
         self._set_filters(filters, groups, kernel_initializer, kernel_regularizer)
         self._set(
             kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, bias_regularizer,
@@ -86,9 +91,11 @@ class _Convolution(_Filters):
 
     def build(self, x: TensorType) -> None:
         self.add_kernel(self.channels(x) // self.groups, self.filters)
+        split_weights(self.shard, self.kernel, self.bias)
 
     def call(self, x: Value) -> Value:
-        return self.finish(self.moved(x, mr.as_value(self.kernel), self.groups))
+        out = self.moved(seen(self.shard, x, self.groups), mr.as_value(self.kernel), self.groups)
+        return self.finish(own_channels(self.shard, out))
 
 
 class Conv1D(_Convolution):
@@ -107,7 +114,9 @@ class Conv2D(_Convolution):
     Input [batch, height, width, channels], output [batch, out height, out width, filters].
     kernel [*kernel_size, channels / groups, filters], bias [filters]. padding: "valid", "same", a number,
     or (before, after) pairs; out = (size + padding - reach) / strides + 1, rounded down, where the kernel
-    reaches over (kernel_size - 1) * dilation_rate + 1. activation: a name or a function.
+    reaches over (kernel_size - 1) * dilation_rate + 1. activation: a name or a function. shard: the axis of a mesh
+    over whose devices the filters are split; with groups each device sees the channels of its own groups alone, without
+    them the channels of all.
 
     Raises ArgumentError for a number below 1, groups that do not divide channels and filters, or an
     unknown name; ShapeError where the kernel is larger than the padded input.

@@ -13,6 +13,7 @@ from millrace.ir.types import TensorType
 from millrace.layers.activations import activation
 from millrace.layers.arguments import whole, whole_each
 from millrace.layers.base import Layer
+from millrace.layers.sharding import activated, mesh_axis, own_channels, seen, split_weights
 
 _activation = activation
 
@@ -21,6 +22,7 @@ class _Affine(Layer):
     """x @ kernel + bias over the last axis: what a neuron and a layer of them share."""
 
     supports_masking = True
+    shard: str | None = None  # the mesh axis over which units are split
 
     def _set(
         self, activation: Any, use_bias: bool, kernel_initializer: Any, bias_initializer: Any, kernel_regularizer: Any,
@@ -42,15 +44,16 @@ class _Affine(Layer):
             self.bias = self.add_weight("bias", units, self.bias_initializer, regularizer=self.bias_regularizer)
 
     def call(self, x: Value) -> Value:
-        out = mr.matmul(x, self.kernel)
-        return self.activation(out if self.bias is None else out + self.bias)
+        out = own_channels(self.shard, mr.matmul(seen(self.shard, x), self.kernel))
+        return activated(self.activation, self.shard, out if self.bias is None else out + self.bias)
 
 
 class Dense(_Affine):
     """Every output sees every input: out = activation(x @ kernel + bias).
 
     Input [batch, ..., D] with any number of leading axes, none too; output [batch, ..., units]. kernel [D,
-    units], bias [units]: D * units + units parameters, whatever the batch size.
+    units], bias [units]: D * units + units parameters, whatever the batch size. shard: the axis of a mesh over whose
+    devices the units are split; each sees the whole input.
 
     Raises ArgumentError for units below 1 or an unknown activation, ShapeError for an unknown last axis.
     Source: Keras Dense; Goodfellow et al. 2016, chapter 6.
@@ -58,16 +61,18 @@ class Dense(_Affine):
 
     def __init__(
         self, units: int, activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None, **common: Any,
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        shard: str | None = None, **common: Any,
     ):  # fmt: skip
         super().__init__(**common)
-        self.units = whole(units, "units")
+        self.units, self.shard = whole(units, "units"), mesh_axis(shard)
         self._set(
             activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer
         )  # fmt: skip
 
     def build(self, x: TensorType) -> None:
         self.add_weights(x, (self.units,))
+        split_weights(self.shard, self.kernel, self.bias)
 
 
 class Neuron(_Affine):

@@ -16,6 +16,7 @@ from millrace.ops import (
     reduce,
     scan,
     shape,
+    sharding,
     stages,
     weights,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "reduce",
     "scan",
     "shape",
+    "sharding",
     "stages",
     "weights",
 ]

@@ -73,7 +73,7 @@ class Crop(Primitive):
             image, row, column = given
             return low.lax.dynamic_slice(image, (row, column, np.int32(0)), size)
 
-        if low.platform == "cpu":
+        if low.platform == "cpu" and low.devices is None:  # a loop over images is a loop over all of them, everywhere
             low.note("a loop over images", "a gather fused with what follows is many times slower on a CPU")
             return low.lax.map(window, (x, top, left))
         rows = top[:, None, None] + low.jnp.arange(size[0], dtype=np.int32)[None, :, None]

@@ -93,7 +93,7 @@ class RandomBits(Primitive):
         key1 = low.jnp.asarray(np.uint32(zlib.crc32(self.stream.encode())))
         block = low.jnp.arange(half, dtype=np.uint32)
         first, second = threefry2x32(state[0], key1, low.jnp.broadcast_to(state[1], (half,)), block)
-        return low.jnp.concatenate([first, second])[:count].reshape(self.shape)
+        return low.whole(low.jnp.concatenate([first, second])[:count].reshape(self.shape))
 
     def formula(self, state: TensorType) -> Formula:
         index = indices("i", len(self.shape))

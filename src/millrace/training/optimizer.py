@@ -96,6 +96,8 @@ class Optimizer:
                     )
                     for slot, start in starts.items()
                 }
+                for made in self.memory[variable].values():
+                    made.sharding = variable.sharding
 
     @property
     def shared(self) -> list[Variable]:

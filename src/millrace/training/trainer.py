@@ -10,12 +10,13 @@ import numpy as np
 
 from millrace.data.arrays import Arrays, epoch_order
 from millrace.data.source import Part, Source
-from millrace.engines.function import Function
+from millrace.engines.function import Function, engine_named
 from millrace.functional import random_state
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError, DataError, one_of
 from millrace.ir.graph import topological
 from millrace.ir.leaves import Placeholder
+from millrace.ir.mesh import BATCH_AXIS, Mesh
 from millrace.ir.state import Variable
 from millrace.layers.arguments import number, whole
 from millrace.layers.base import Layer
@@ -54,13 +55,14 @@ class Trainer:
         """As if never compiled."""
         self._steps: Steps | None = None
         self._predict: dict[Any, Function] = {}
+        self.mesh: Mesh | None = None
         self.stop_training = False
         self.lost: list[str] = []  # what the file that was loaded could not hold
         self.progress = {}
 
     def compile(
         self, optimizer: Any = "sgd", loss: Any = None, metrics: Any = (), engine: Any = None,
-        check_finite: bool = True, loss_weights: Any = None, weighted_metrics: Any = (),
+        check_finite: bool = True, loss_weights: Any = None, weighted_metrics: Any = (), mesh: Mesh | None = None,
     ) -> None:  # fmt: skip
         """Decide how to train: optimizer, loss and metrics by name, as objects, or as functions f(y_true, y_pred).
 
@@ -70,8 +72,10 @@ class Trainer:
         weighs as well. Penalties of layers are added to the loss. Layers with trainable=False now stay as they are.
         engine: "xla", "numpy", or None for the best there is. check_finite: stop at the first loss or
         weight that is infinite or NaN, keep the weights of the step before, and say where it was born.
+        mesh: the devices over which each step is spread, mr.Mesh(data=2): batches over its axis "data", layers with
+        `shard` over theirs; weights and losses are those of one device but for rounding.
 
-        Raises ArgumentError for an unknown name.
+        Raises ArgumentError for an unknown name, or for a mesh of more devices than there are.
         """
         self._need_graph("compile")
         given = loss.values() if isinstance(loss, Mapping) else loss if isinstance(loss, (list, tuple)) else [loss]
@@ -79,7 +83,9 @@ class Trainer:
             raise ArgumentError("compile needs a loss, e.g. loss='sparse_categorical_crossentropy' or loss='mse'.")
         self.compiled = Compiled(self.outputs, loss, metrics, loss_weights, weighted_metrics)
         self.optimizer = optimizer_named(optimizer)
-        self._steps = Steps(self.form(), self.trainable_weights, self.compiled, self.optimizer, engine, check_finite)
+        self.mesh = mesh
+        chosen = engine if mesh is None else engine_named(engine, mesh)
+        self._steps = Steps(self.form(), self.trainable_weights, self.compiled, self.optimizer, chosen, check_finite)
 
     @property
     def loss(self) -> Any:
@@ -211,6 +217,11 @@ class Trainer:
         Raises DataError for data that cannot be used.
         """
         whole(batch_size, "batch_size")
+        shares = self.mesh.along(BATCH_AXIS) if self.mesh is not None else 1
+        if batch_size % shares:
+            raise ArgumentError(
+                f"batch_size={batch_size} cannot be divided over the {shares} devices of the mesh axis {BATCH_AXIS!r}."
+            )
         if max_queue_size is not None:
             whole(max_queue_size, "max_queue_size")
         if workers is not None:

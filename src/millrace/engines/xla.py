@@ -1,0 +1,38 @@
+"""JAX, imported once everything is set that must be set before. The only file that imports it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+# Loading a cached program on the very machine that made it, XLA complains at length about tuning hints
+# ("prefer-no-gather") that it takes for missing processor features. Said before jaxlib is loaded, unless the
+# user has said otherwise: only what is fatal.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from millrace.engines.allocator import tune
+
+ALLOCATOR = tune()  # before JAX starts threads that allocate
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
+
+warnings.filterwarnings("ignore", message="Some donated buffers were not usable", module="jax")
+
+
+def gathered(array: jax.Array) -> np.ndarray:
+    """An array whose parts lie on several processes' devices, whole; every process has to ask for it."""
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
+def versions() -> dict[str, str]:
+    return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+
+
+__all__ = ["ALLOCATOR", "gathered", "jax", "jaxlib", "jnp", "lax", "set_xla_metadata", "versions"]
