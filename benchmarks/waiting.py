@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from millrace.data.datasets import digits, fashion_mnist, imagenette
-from millrace.models import alexnet
+from millrace.models import alexnets
 from millrace.models import digits as digits_page
 from millrace.models import fashion as fashion_page
 from millrace.training.callbacks import History
@@ -32,7 +32,8 @@ def fashion_run() -> tuple[Model, Any, Any, dict[str, Any]]:
 
 
 def alexnet_run() -> tuple[Model, Any, Any, dict[str, Any]]:
-    return alexnet.photographs(10), imagenette().x_train, None, {"epochs": 1, "batch_size": 32}
+    model = alexnets.alexnet(classes=10, front=alexnets.photographs())
+    return model, imagenette().x_train, None, {"epochs": 1, "batch_size": 32}
 
 
 RUNS: dict[str, Callable[[], tuple[Model, Any, Any, dict[str, Any]]]] = {

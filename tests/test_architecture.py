@@ -18,9 +18,10 @@ ALLOWED = {
     "training": {"ir", "ops", "functional", "engines", "layers", "data"},
     "models": {"ir", "functional", "engines", "layers", "data", "training"},
     "explain": {"ir", "ops", "layers", "data", "training", "models"},
+    "experiments": {"ir", "layers", "data", "training", "models", "explain"},
     "api": {"ir", "functional", "engines", "layers", "training"},
     "inference": {"ir", "layers", "training"},
-    "cli": {"ir", "engines", "layers", "data", "training", "models", "explain"},
+    "cli": {"ir", "engines", "layers", "data", "training", "models", "explain", "experiments"},
 }
 
 FILES = sorted(SOURCE.rglob("*.py"))

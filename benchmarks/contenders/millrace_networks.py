@@ -18,7 +18,7 @@ def network(chosen: Any) -> Any:
     """The network of a workload, ready to compile."""
     match chosen.name.removesuffix("_long"):
         case "alexnet":
-            return page("alexnet", classes=chosen.classes)
+            return importlib.import_module("millrace.models").alexnet(classes=chosen.classes)
         case "resnet18":
             return page("resnet18", chosen.shape, chosen.classes)
         case "lenet" | "cifar_quick" | "digits" as name:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 ROOMS = {
-    "inference", "layers", "functional", "engines", "training", "models", "explain", "data", "ops", "ir", "cli", "api",
+    "inference", "layers", "functional", "engines", "training", "models", "explain", "experiments", "data", "ops", "ir",
+    "cli", "api",
 }  # fmt: skip
 
 

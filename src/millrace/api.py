@@ -3,6 +3,7 @@
 from millrace import layers
 from millrace.engines.function import Function, evaluate, function
 from millrace.engines.interpreter import Interpreter
+from millrace.engines.processes import join_processes
 from millrace.functional import *  # noqa: F403
 from millrace.ir.core import Value
 from millrace.ir.dims import dim

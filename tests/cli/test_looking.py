@@ -50,9 +50,35 @@ def test_the_plan_of_a_network_without_a_recipe_names_its_split_convolutions(mil
         conv = mr.layers.Conv2D(4, 3, groups=2, name="conv2")
         return mr.Sequential([mr.Input((6, 6, 4)), conv, mr.layers.Flatten(), mr.layers.Dense(3, "softmax")])
 
-    monkeypatch.setitem(networks.NETWORKS, "alexnet", (small, lambda: "sgd"))
-    out, _, _ = millrace("explain", "--plan", "alexnet")
+    monkeypatch.setitem(networks.NETWORKS, "resnet18", (small, lambda: "sgd"))
+    out, _, _ = millrace("explain", "--plan", "resnet18")
     assert re.search(r"conv2 +forward +2 convolutions +grouped convolutions are", out)
+
+
+def test_the_plan_on_a_mesh_says_what_crosses_and_how_many_bytes(millrace, monkeypatch):
+    def small():
+        how = {"padding": "same", "shard": "tower"}
+        return mr.Sequential(
+            [
+                mr.Input((6, 6, 4)),
+                mr.layers.Conv2D(8, 3, name="conv1", **how),
+                mr.layers.Conv2D(8, 3, groups=2, name="conv2", **how),
+                mr.layers.Conv2D(8, 3, name="conv3", **how),
+                mr.layers.Flatten(),
+                mr.layers.Dense(3, "softmax", name="last"),
+            ]
+        )
+
+    monkeypatch.setitem(networks.NETWORKS, "resnet18", (small, lambda: "sgd"))
+    out, _, code = millrace("explain", "--plan", "resnet18", "--mesh", "tower=2", "--batch-size", 10)
+    assert code == 0
+    assert re.search(r"conv2 +forward +2 devices +each has its groups", out)
+    crosses = out.split("What crosses", 1)[1]
+    assert "mesh tower=2" in crosses
+    # by hand: four of conv2's eight maps of 6 x 6, of ten images, come from the other device
+    assert re.search(rf"conv3 +forward +parts made whole +tower +{10 * 6 * 6 * 4 * 4:,}", crosses)
+    assert "conv2" not in crosses and "conv1" not in crosses
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_explain_asks_what_it_should_explain(millrace):

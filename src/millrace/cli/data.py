@@ -124,8 +124,6 @@ def stats(source: str, *, out: Path, size: Whole | None = None, workers: Whole |
     workers
         Threads; one for each processor unless given. The numbers are the same for any.
     """
-    import numpy as np
-
     from millrace.data.opening import open_source
     from millrace.data.stats import pixel_stats
     from millrace.training.checkpoint import write_whole
@@ -141,10 +139,7 @@ def stats(source: str, *, out: Path, size: Whole | None = None, workers: Whole |
             raise KeyboardInterrupt(
                 f"stopped after {bar.done:,} of {bar.total:,} pictures; nothing was written. Give the command again."
             ) from None
-    content = io.BytesIO()
-    arrays: dict[str, Any] = made.arrays()
-    np.savez(content, **arrays)
-    write_whole(out, content.getvalue())
+    write_whole(out, made.content())
     print(f"pictures      {made.count:,} of {opened.count:,}, each {' x '.join(map(str, made.mean_image.shape))}")
     for name in ("mean", "std", "eigenvalues"):
         print(f"{name:<12}  {numbers(getattr(made, name))}")
@@ -152,6 +147,30 @@ def stats(source: str, *, out: Path, size: Whole | None = None, workers: Whole |
         print(f"{'eigenvectors' if not n else '':<12}  {numbers(vector)}")
     listed(made.broken, "left out", "")
     print(f"Written: {out}")
+
+
+@app.command
+def sort_val(folder: Path, labels: Path) -> None:
+    """Sort ImageNet's validation pictures, which are given out in one folder, into a folder for each class.
+
+    Parameters
+    ----------
+    folder
+        The folder with ILSVRC2012_val_00000001.JPEG and so on, which are moved into folders within it. Where the same
+        command was stopped, it goes on.
+    labels
+        The unpacked folder ILSVRC2012_devkit_t12, LOC_val_solution.csv of Kaggle, or a text with a picture's name and
+        its class's in each line.
+    """
+    from millrace.data.sorting import sort_pictures, validation_labels
+
+    classes = validation_labels(labels)
+    with Bar("pictures") as bar:
+        made = sort_pictures(folder, classes, lambda done, total: bar.reach("moving", done, total))
+    there = f" {made.already:,} were there already." if made.already else ""
+    say(f"{folder}: {made.moved:,} pictures moved into {len(set(classes.values())):,} folders of classes.{there}")
+    if made.lacking:
+        say(f"Note: {len(made.lacking):,} pictures that have a label are not there, such as {made.lacking[0]}.")
 
 
 def told(found: Survey, record: Callable[[int], str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,6 +40,12 @@ def train(
     keep: Whole | None = None,
     on_broken: str | None = None,
     workers: Whole | None = None,
+    data: Path | None = None,
+    variant: str | None = None,
+    width: float | None = None,
+    stats: Path | None = None,
+    mesh: str | None = None,
+    processes: Whole | None = None,
 ) -> None:
     """Train a network and write a run directory with a report.
 
@@ -46,8 +53,8 @@ def train(
     ----------
     model
         What to train. digits, perceptron and mlp learn from 1,797 handwritten digits that are at hand; lenet,
-        fashion, cifar_quick, char_rnn and sentiment from real data in the folder MILLRACE_DATA; memory_network
-        from stories that it makes; hopfield stores ten digits and recalls them. digits unless given.
+        fashion, cifar_quick, alexnet, char_rnn and sentiment from real data in the folder MILLRACE_DATA;
+        memory_network from stories that it makes; hopfield stores ten digits and recalls them. digits unless given.
     epochs
         Passes over the training examples; each model has its own number.
     batch_size
@@ -70,11 +77,38 @@ def train(
         skip leaves records out that cannot be read and names them, stop ends the run at the first; skip unless given.
     workers
         Threads that read and decode ahead of the step; chosen by the data unless given. It changes no result.
+    data
+        For alexnet: a folder with train and val in it, such as ImageNet's, each with a folder for each class, or
+        packed; Imagenette unless given. With --resume: where that folder is now.
+    variant
+        For alexnet: paper, one_gpu, release or torchvision; paper unless given.
+    width
+        For alexnet: times the kernels and units of every layer, such as 0.25 for a network that a laptop trains.
+    stats
+        For alexnet: what `millrace data stats` wrote of the training pictures; computed first unless given.
+    mesh
+        The devices that work on each step, as axes and sizes: data=2 shares each batch, tower=2 lays alexnet's two
+        towers on two devices, data=2,tower=2 both. One device unless given.
+    processes
+        So many processes on this machine, which share the mesh; without --mesh each takes its share of each batch.
+        On several machines: one command on each, with MILLRACE_COORDINATOR, MILLRACE_PROCESSES and MILLRACE_PROCESS.
     """
+    if processes is not None and processes != 1 and "MILLRACE_PROCESSES" not in os.environ:
+        from millrace.cli.launch import launched
+
+        raise SystemExit(launched(processes, sys.argv[1:]))
+    from millrace.engines.processes import join_processes
+
+    if not join_processes().first:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the first process speaks for all
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # and decides when all end
     from millrace.cli.train import Settings, demonstrate, resume_run, start_run
     from millrace.models import Demonstration, recipe
 
-    settings = Settings(epochs, batch_size, learning_rate, engine, seed, save_every, keep, on_broken, workers)
+    settings = Settings(
+        epochs, batch_size, learning_rate, engine, seed, save_every, keep, on_broken, workers, data, variant, width,
+        stats, mesh,
+    )  # fmt: skip
     chosen = None if model is None else recipe(model)
     if isinstance(chosen, Demonstration) and resume is None and not replace(settings, seed=None, engine=None).any:
         demonstrate(chosen, seed or 0, out)
@@ -139,7 +173,7 @@ def profile(model: str = "digits", *, batch_size: Whole | None = None, steps: Wh
     Parameters
     ----------
     model
-        A network that `millrace train` knows, alexnet, resnet18, a run directory, or a saved model.
+        A network that `millrace train` knows, resnet18, a run directory, or a saved model.
     batch_size
         Examples a step; each model has its own number.
     steps
@@ -156,23 +190,59 @@ def explain(
     *,
     plan: Annotated[bool, Parameter(negative=())] = False,
     batch_size: Whole | None = None,
+    mesh: str | None = None,
 ) -> None:
     """Show what was chosen to run a network fast, and why.
 
     Parameters
     ----------
     model
-        A network that `millrace train` knows, alexnet, resnet18, a run directory, or a saved model.
+        A network that `millrace train` knows, resnet18, a run directory, or a saved model.
     plan
         What was chosen for the training step: for the whole program, and for each layer.
     batch_size
         Examples a step; each model has its own number.
+    mesh
+        Devices, as in `millrace train --mesh`: then also what they send each other, and how many bytes.
     """
     from millrace.cli.explain import explain_plan, nothing_asked
 
     if not plan:
         raise nothing_asked()
-    explain_plan(model, batch_size)
+    explain_plan(model, batch_size, mesh)
+
+
+@app.command
+def experiment(
+    name: str | None = None,
+    *,
+    full: Annotated[bool, Parameter(negative=())] = False,
+    seeds: Whole | None = None,
+    out: Path = Path("experiments"),
+    run: Path | None = None,
+) -> None:
+    """Try a claim of the AlexNet paper, and write a table and a figure; without a name, list them.
+
+    Parameters
+    ----------
+    name
+        Which claim to try.
+    full
+        The form for a GPU or a night, in place of the one that ends within 10 minutes on two cores.
+    seeds
+        How often each network is trained, from another seed each time; each experiment has its own number.
+    out
+        Where a directory with what it found is made.
+    run
+        For kernels and neighbours: a run of `millrace train alexnet` whose network they look at, such as one on
+        ImageNet, in place of one that they train.
+    """
+    from millrace.cli.experiment import list_experiments, run_experiment
+
+    if name is None:
+        list_experiments()
+    else:
+        run_experiment(name, full, seeds, out, run)
 
 
 app.command(  # its file is read when it is called
@@ -220,4 +290,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fail(message: str, code: int) -> None:
     print(f"millrace: {message}", file=sys.stderr)
+    from millrace.engines.processes import processes
+
+    if processes().count > 1:  # an orderly end waits for the others, who wait for this one
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     raise SystemExit(code)

@@ -19,7 +19,7 @@ from millrace.ir.errors import ArgumentError, FileError, one_of
 from millrace.ir.graph import Graph
 from millrace.layers.base import set_seed
 from millrace.layers.calls import limit_of
-from millrace.models import RECIPES, Recipe, alexnet, resnet18
+from millrace.models import RECIPES, Recipe, resnet18
 from millrace.training.model import Model, load_model
 from millrace.training.optimizers import SGD
 from millrace.training.run import Run
@@ -28,7 +28,6 @@ BATCH = 32  # where nothing else says how many examples a step takes
 
 # Networks of which there is no recipe yet, and how their papers train them.
 NETWORKS: dict[str, tuple[Callable[[], Model], Callable[[], Any]]] = {
-    "alexnet": (alexnet.network, lambda: SGD(0.01, momentum=0.9, weight_decay=0.0005)),
     "resnet18": (resnet18.network, lambda: SGD(0.1, momentum=0.9, weight_decay=0.0001)),
 }
 

@@ -26,6 +26,7 @@ PLACES = {
     "cifar10": "datasets",
     "cifar100": "datasets",
     "imagenette": "datasets",
+    "imagenet": "imagenet_folder",
     "tinyshakespeare": "text_files",
     "rt_polarity": "text_files",
     "Vocabulary": "text",

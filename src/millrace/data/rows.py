@@ -186,25 +186,36 @@ def _(op: Weigh, rows: Rows, *, sources: Mapping[str, Source]) -> Rows:
 
 @carry_out.register
 def _(op: Batch, rows: Rows, *, sources: Mapping[str, Source]) -> Batches:
+    return batches(op, rows)
+
+
+def batches(op: Batch, rows: Rows, share: range | None = None) -> Batches:
+    """Batches of records. share: the places in each batch whose records are read here, where others read the rest.
+
+    In the other places stand copies of what was read; they count as real, which whoever reads them knows better.
+    """
+    share = range(op.size) if share is None else share
     full = np.ones(op.size, np.float32)
     full.flags.writeable = False
 
     def make(epoch: int, number: int) -> Batched:
-        start, stop = number * op.size, min((number + 1) * op.size, rows.count)
-        taken = tried(rows, epoch, range(start, stop))
+        first = number * op.size
+        count = min(op.size, rows.count - first)
+        here = range(min(share.start, count), min(share.stop, count)) or range(1)  # one, so that there are columns
+        taken = tried(rows, epoch, range(first + here.start, first + here.stop))
         columns, weights = taken.columns, full
-        if stop - start < op.size or taken.broken:
+        if len(here) < op.size or taken.broken:
+            good = np.array([n for n in range(len(here)) if n not in taken.broken], int)
             weights = full.copy()
-            good = np.array([n for n in range(stop - start) if n not in taken.broken], int)
-            weights[stop - start :] = 0
-            weights[list(taken.broken)] = 0
+            weights[count:] = 0
+            weights[[here[n] for n in taken.broken]] = 0
             places = np.zeros(op.size, int)
             if len(good):  # a row that fills up is a copy of a real one, which does no harm to any arithmetic
                 places[:] = np.resize(good, op.size)
-                places[good] = good
+                places[here.start + good] = good
             columns = tuple(column[places] for column in columns)
-        broken = {rows.record(epoch, start + n): why for n, why in sorted(taken.broken.items())}
-        return Batched(columns, weights, stop - start, broken)
+        broken = {rows.record(epoch, first + here[n]): why for n, why in sorted(taken.broken.items())}
+        return Batched(columns, weights, count, broken)
 
     return Batches(-(-rows.count // op.size), make)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +15,11 @@ from millrace.data.decode import decode_image
 from millrace.data.labels import is_encoded
 from millrace.data.ordered import in_order
 from millrace.data.source import Source
-from millrace.ir.errors import ArgumentError, DataError
+from millrace.ir.errors import ArgumentError, DataError, FileError
 from millrace.ir.types import widened
 
 CHUNK = 16  # pictures that a thread takes in one go
+ARRAYS = ("mean", "std", "mean_image", "covariance", "eigenvalues", "eigenvectors")
 Report = Callable[[int, int], None]  # how many pictures are done, of how many
 
 
@@ -35,12 +40,41 @@ class PixelStats:
     covariance: np.ndarray
     eigenvalues: np.ndarray
     eigenvectors: np.ndarray
-    broken: Mapping[str, str]
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All numbers by name, as a file keeps them: float64, and the count int64."""
-        names = ("mean", "std", "mean_image", "covariance", "eigenvalues", "eigenvectors")
-        return {"count": np.array(self.count, np.int64)} | {name: getattr(self, name) for name in names}
+        return {"count": np.array(self.count, np.int64)} | {name: getattr(self, name) for name in ARRAYS}
+
+    def content(self) -> bytes:
+        """The bytes of a .npz file with all numbers by name, which `read_stats` reads."""
+        kept, arrays = io.BytesIO(), dict[str, Any](self.arrays())
+        np.savez(kept, **arrays)
+        return kept.getvalue()
+
+
+def read_stats(path: str | Path) -> PixelStats:
+    """The statistics of a file that `millrace data stats` wrote; which pictures were left out is not in it.
+
+    Raises FileError for a file that is missing, damaged, or holds something else.
+    """
+    path = Path(path).expanduser()
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays: dict[str, Any] = {name: np.asarray(file[name]) for name in ("count", *ARRAYS)}
+    except FileNotFoundError:
+        raise FileError(f"{path} does not exist: `millrace data stats FOLDER --out {path}` makes it.") from None
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise FileError(
+            f"{path} holds no statistics of pictures ({error}): `millrace data stats` makes them."
+        ) from None
+    image = arrays["mean_image"].shape
+    c = image[-1:]
+    shapes = {"count": (), "mean": c, "std": c, "covariance": c + c, "eigenvalues": c, "eigenvectors": c + c}
+    fit = len(image) == 3 and all(arrays[name].shape == shape for name, shape in shapes.items())
+    if not fit or not all(a.dtype.kind in "iuf" and np.isfinite(a).all() for a in arrays.values()):
+        raise FileError(f"{path} holds no statistics of pictures that fit together: `millrace data stats` makes them.")
+    return PixelStats(int(arrays.pop("count")), **arrays)
 
 
 def pixel_stats(

@@ -16,7 +16,7 @@ from millrace.ir.core import Value
 from millrace.ir.dims import Dim, shape_text
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.mesh import BATCH_AXIS, OPEN, Mesh
-from millrace.ir.state import Variable
+from millrace.ir.state import Variable, adopt
 
 Axes = Sequence[str | None]
 
@@ -29,6 +29,10 @@ class Devices:
 
     def __init__(self, mesh: Mesh):
         have = available(mesh.size)
+        if mesh.size % processes().count:
+            raise ArgumentError(
+                f"the mesh {mesh} takes {mesh.size} devices, which {processes().count} processes cannot share evenly."
+            )
         if len(have) < mesh.size:
             kind = have[0].platform.upper()
             raise ArgumentError(
@@ -67,6 +71,14 @@ class Devices:
         batch = value.shape[:1] and isinstance(value.shape[0], Dim)
         n = self.mesh.along(BATCH_AXIS)
         return self.split((BATCH_AXIS,)) if batch and n > 1 and sizes[0] % n == 0 else self.whole
+
+    def share(self, size: int) -> range:
+        """The places of a batch that lie on this process's devices, and what is between them."""
+        if size % self.mesh.along(BATCH_AXIS):
+            return range(size)
+        parts = self.split((BATCH_AXIS,)).addressable_devices_indices_map((size,)).values()
+        places = [range(size)[part] for (part,) in parts]
+        return range(min(place.start for place in places), max(place.stop for place in places))
 
     def fitting(self, axes: Axes, shape: tuple[Any, ...], what: str) -> Axes:
         """The axes, if each divides its size.  Raises ShapeError where one does not."""
@@ -108,7 +120,25 @@ def available(wanted: int) -> list[Any]:
             jax.config.update("jax_num_cpu_devices", here)
     except RuntimeError:
         pass  # it has started: there are as many as there are
-    return jax.devices()
+    if processes().count == 1:
+        return list(jax.devices())
+    return [device for number in range(processes().count) for device in devices_of(number)[:here]]
+
+
+def devices_of(number: int) -> list[Any]:
+    """The devices of one process."""
+    return [device for device in jax.devices() if device.process_index == number]
+
+
+def every_device() -> Mesh:
+    """A mesh whose devices, all that there are, share each batch."""
+    return Mesh(**{BATCH_AXIS: len(jax.devices())})
+
+
+def bring_home(variables: Sequence[Variable]) -> None:
+    """Give every process all of these variables, in memory of its own; each process has to call it."""
+    for variable in variables:
+        adopt([variable], lambda buffer: fetched(buffer) if isinstance(buffer, jax.Array) else buffer)
 
 
 def is_spread(buffer: Any) -> bool:

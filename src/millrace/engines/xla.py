@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
 # Loading a cached program on the very machine that made it, XLA complains at length about tuning hints
 # ("prefer-no-gather") that it takes for missing processor features. Said before jaxlib is loaded, unless the
@@ -31,8 +32,31 @@ def gathered(array: jax.Array) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
+def meet(name: str, seconds: int) -> None:
+    """Wait until every process has come to the meeting of this name.
+
+    By the service that joins them, which waits as long as it is told to; a sum over devices would not.
+    """
+    _service().wait_at_barrier(name, seconds * 1000)
+
+
+def said(name: str, text: str | None, seconds: int) -> str:
+    """A text that one process gives, and the others, who give None, wait for."""
+    if text is not None:
+        _service().key_value_set(name, text)
+        return text
+    return str(_service().blocking_key_value_get(name, seconds * 1000))
+
+
+def _service() -> Any:
+    """JAX offers no public way to it."""
+    from jax._src.distributed import global_state
+
+    return global_state.client
+
+
 def versions() -> dict[str, str]:
     return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
 
 
-__all__ = ["ALLOCATOR", "gathered", "jax", "jaxlib", "jnp", "lax", "set_xla_metadata", "versions"]
+__all__ = ["ALLOCATOR", "gathered", "jax", "jaxlib", "jnp", "lax", "meet", "said", "set_xla_metadata", "versions"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import Any
 
 from millrace.data.datasets import Dataset
 from millrace.explain.charts import confusion, curves
@@ -18,6 +19,7 @@ from millrace.training.program_file import levels_in_words, load_program
 from millrace.training.run import Run
 from millrace.training.summary import hyperparameters_text, parameter_counts, rows
 
+CLASSES = 100  # of more, a table with a cell for each pair could not be read
 WINDOW, RISE = 3, 1.25  # overfitting: the mean validation loss of 3 epochs, a quarter above its lowest
 
 
@@ -56,10 +58,11 @@ def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
     lines = run.metrics()
     if not lines:
         raise DataError(f"{run.path} has no finished epoch to report.")
-    counts, wrong, right, missed, held = None, [], None, 0, data.held
+    counts, right, missed, held = None, None, 0, data.held
+    wrong: list[dict[str, Any]] | None = None
     found = answers(model, data)
     if found is not None:
-        counts = confusion(found.truth, found.guess, data.classes)
+        counts = confusion(found.truth, found.guess, data.classes) if len(data.classes) <= CLASSES else None
         held, missed = len(found.truth), len(found.wrong)
         wrong, right = mistakes(data, found), held - missed
     x = [line["epoch"] for line in lines]
@@ -80,7 +83,7 @@ def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
         loss=chart("Loss", "loss", False), accuracy=chart("Accuracy", "accuracy", True),
         classes=data.classes, counts=None if counts is None else counts.tolist(),
         peak=1 if counts is None else int(counts.max()),
-        wrong=wrong, more=missed - len(wrong),
+        wrong=wrong, more=missed - len(wrong or ()),
         rows=[(r, hyperparameters_text(r), shape_text(r.shape)) for r in rows(model)], learned=learned, other=other,
         style=(folder / "style.css").read_text("utf-8"), drawing=draw(model), run_drawing=run_drawing(run),
         queue=levels_in_words(run.program),

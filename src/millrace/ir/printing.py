@@ -21,7 +21,8 @@ def formula(value: Value, name: str | None = None, simplified: bool = True) -> s
     """`value` as text: an expression, then `where` with a line for each part that is used twice."""
     if simplified:
         inputs = [n.outputs[0] for n in topological([value]) if isinstance(n.op, Placeholder)]
-        value = simplify(Graph(inputs, [value]), off=("shard on one device = x",)).outputs[0]  # what is split is to be seen
+        unseen = ("shard on one device = x",)  # what is split is to be seen
+        value = simplify(Graph(inputs, [value]), off=unseen).outputs[0]
     nodes = topological([value])
     uses: Counter[Value] = Counter()
     for node in reversed(nodes):  # users before what they use

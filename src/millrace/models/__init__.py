@@ -1,11 +1,14 @@
 """Networks that are known by name, each a page, with the data and settings that train them."""
 
 from millrace.ir.errors import one_of
+from millrace.models.alexnets import alexnet
 from millrace.models.char_rnn import CHAR_RNN
 from millrace.models.cifar_quick import CIFAR_QUICK
+from millrace.models.crop_testing import ten_crops
 from millrace.models.digits import DIGITS
 from millrace.models.fashion import FASHION
 from millrace.models.hopfield import HOPFIELD
+from millrace.models.imagenet import ALEXNET
 from millrace.models.lenet import LENET
 from millrace.models.memory_network import MEMORY_NETWORK
 from millrace.models.mlp import MLP
@@ -16,7 +19,7 @@ from millrace.models.sentiment import SENTIMENT
 RECIPES: dict[str, Recipe | Demonstration] = {
     recipe.name: recipe
     for recipe in (
-        DIGITS, PERCEPTRON, MLP, LENET, FASHION, CIFAR_QUICK, CHAR_RNN, SENTIMENT, MEMORY_NETWORK, HOPFIELD,
+        DIGITS, PERCEPTRON, MLP, LENET, FASHION, CIFAR_QUICK, ALEXNET, CHAR_RNN, SENTIMENT, MEMORY_NETWORK, HOPFIELD,
     )
 }  # fmt: skip
 
@@ -28,4 +31,4 @@ def recipe(name: str) -> Recipe | Demonstration:
     return RECIPES[name]
 
 
-__all__ = ["RECIPES", "Demonstration", "Recipe", "recipe"]
+__all__ = ["RECIPES", "Demonstration", "Recipe", "alexnet", "recipe", "ten_crops"]

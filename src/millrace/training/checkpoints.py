@@ -12,12 +12,14 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from millrace.engines.processes import processes
 from millrace.ir.errors import ArgumentError, FileError
 from millrace.layers.arguments import whole
 from millrace.training.checkpoint import DamagedError, packed, write_whole
+from millrace.training.sharded import SUFFIX, remove_sharded, save_sharded
 
 T = TypeVar("T")
-NAME = re.compile(r"checkpoint-(\d+)-(\d+)\.safetensors")
+NAME = re.compile(rf"checkpoint-(\d+)-(\d+)(?:\.safetensors|{re.escape(SUFFIX)})")
 BEST = "best.safetensors"
 DAMAGED = ".damaged"  # how the name of a file ends that could not be read
 
@@ -34,6 +36,8 @@ class Latest(Generic[T]):
 @dataclass(frozen=True)
 class Checkpoints:
     """Files in a directory: `checkpoint-00012-0000000.safetensors` after 12 epochs and 0 steps of the next.
+
+    Where the state lies in parts with several processes, each is a directory whose name ends in .sharded instead.
 
     The last `keep` stay, and `best.safetensors`, which no later one pushes out. A directory whose name ends in
     .safetensors is one file that each checkpoint replaces. earlier: a file from before all of these.
@@ -66,7 +70,7 @@ class Checkpoints:
 
     def positions(self) -> dict[tuple[int, int], Path]:
         """The numbered files by (epoch, step), the newest first."""
-        matches = [(NAME.fullmatch(path.name), path) for path in self.directory.glob("checkpoint-*.safetensors")]
+        matches = [(NAME.fullmatch(path.name), path) for path in self.directory.glob("checkpoint-*")]
         found = {(int(match[1]), int(match[2])): path for match, path in matches if match}
         return {position: found[position] for position in sorted(found, reverse=True)}
 
@@ -74,8 +78,8 @@ class Checkpoints:
     def files(self) -> list[Path]:
         """All that a run can go on from, in the order in which they are tried."""
         numbered = [self.directory] if self.is_one_file else [*self.positions().values()]
-        others = [self.best, *([self.earlier] if self.earlier else [])]
-        return [path for path in (*numbered, *others) if path.is_file()]
+        others = [self.best, self.best.with_suffix(SUFFIX), *([self.earlier] if self.earlier else [])]
+        return [path for path in (*numbered, *others) if path.is_file() or (path.suffix == SUFFIX and path.is_dir())]
 
     def refuse_later(self, epoch: int, step: int) -> None:
         """Raise ArgumentError where there are checkpoints of steps that a run from here has still to make.
@@ -101,7 +105,30 @@ class Checkpoints:
         if best:  # first: where a kill comes between, the run that goes on from the one before finds it anew
             write_whole(self.best, *parts)
         write_whole(self.path(epoch, step), *parts)
+        self.remove_old()
+
+    def write_parts(
+        self, epoch: int, step: int, arrays: Mapping[str, Any], about: Mapping[str, Any], best: bool = False
+    ) -> Callable[[], None]:
+        """The same of a state that lies in parts with several processes: all have to call it, between two steps.
+
+        What it returns is to be called then, on any thread, and ends when all is written.
+        """
+        also = self.best.with_suffix(SUFFIX) if best else None  # first, as above
+        written = save_sharded(self.path(epoch, step).with_suffix(SUFFIX), arrays, about, also)
+
+        def finish() -> None:
+            written()
+            if processes().first:
+                self.remove_old()
+
+        return finish
+
+    def remove_old(self) -> None:
+        """Remove all but the last few, and the best."""
         for path in list(self.positions().values())[self.keep :]:
+            if path.suffix == SUFFIX:
+                remove_sharded(path)
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -12,7 +12,7 @@ import numpy as np
 from millrace.data.arrays import Arrays
 from millrace.data.feed import Feed
 from millrace.data.ordered import cores
-from millrace.data.rows import Batched, Batches, opened
+from millrace.data.rows import Batched, Batches, batches, opened
 from millrace.data.source import ENCODED, Source
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim, shape_text
@@ -38,11 +38,14 @@ class Input:
     queue: Value
     source: Source
     check: Callable[[Batched], None] | None = None  # raises DataError for what a step cannot be given
+    share: range | None = None  # the places of a batch that this process reads, where several share the work
 
     @cached_property
     def batches(self) -> Batches:
         (batched,) = self.queue.node.inputs
-        made: Batches = opened(batched, {self.source.name: self.source})
+        assert isinstance(batched.op, Batch)
+        (stream,) = batched.node.inputs
+        made = batches(batched.op, opened(stream, {self.source.name: self.source}), self.share)
         check = self.check
         if check is None:
             return made
@@ -82,7 +85,7 @@ class Input:
 def input_of(
     source: Source, label: str, batch_size: int, shuffle_seed: int | None, workers: int | None, capacity: int | None,
     inputs: Sequence[Value], outputs: Sequence[Value] = (), answers: Sequence[Answer] = (),
-    class_weight: Mapping[int, float] | None = None,
+    class_weight: Mapping[int, float] | None = None, share: range | None = None,
 ) -> Input:  # fmt: skip
     """The stages from a source to batches. Arrays are checked already; other sources are brought into the step's form.
 
@@ -103,7 +106,8 @@ def input_of(
     if capacity is None:
         capacity = max(AHEAD, workers)
     queue = Queue(label, capacity, min(workers, capacity))(batched)
-    return Input(queue, source, None if isinstance(source, Arrays) else checker(source, inputs, outputs, answers))
+    check = None if isinstance(source, Arrays) else checker(source, inputs, outputs, answers)
+    return Input(queue, source, check, share)
 
 
 def checker(

@@ -30,10 +30,18 @@ class Held:
         self._lease = ExitStack()
         self._buffers = self._lease.enter_context(snapshot([*model.state, *healthy]))
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The state by name, read where it lies: it must not be used after `release`. Waits for the steps before."""
-        held = {name: np.asarray(buffer) for name, buffer in zip(self._names, self._buffers, strict=False)}
+    def arrays(self) -> dict[str, Any]:
+        """The state by name, read where it lies: it must not be used after `release`. Waits for the steps before.
+
+        What lies in parts with several processes stays as it is; `is_split` says so.
+        """
+        held = {name: as_held(buffer) for name, buffer in zip(self._names, self._buffers, strict=False)}
         return {**held, **self._more}
+
+    @property
+    def is_split(self) -> bool:
+        """Whether this process has not all of the state."""
+        return not all(map(is_here, self._buffers))
 
     @property
     def is_sound(self) -> bool:
@@ -50,6 +58,16 @@ class Held:
 
     def __exit__(self, *error: object) -> None:
         self.release()
+
+
+def as_held(buffer: Any) -> Any:
+    """A buffer as an array; as it is where parts of it lie with other processes."""
+    return np.asarray(buffer) if is_here(buffer) else buffer
+
+
+def is_here(buffer: Any) -> bool:
+    """Whether this process has all parts of a buffer."""
+    return bool(getattr(buffer, "is_fully_addressable", True) or buffer.is_fully_replicated)
 
 
 def description(model: Any, progress: Mapping[str, Any] | None) -> dict[str, Any]:

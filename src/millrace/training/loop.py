@@ -15,6 +15,7 @@ import numpy as np
 
 from millrace.data.feed import Feed
 from millrace.data.source import Source
+from millrace.engines.processes import processes
 from millrace.ir.errors import DataError, MillraceError
 from millrace.training.callbacks import Callback, History, Logs
 from millrace.training.inputs import Input
@@ -35,7 +36,7 @@ def interruptible() -> Iterator[list[bool]]:
             raise KeyboardInterrupt
         asked[0] = True
 
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or not processes().first:
         yield asked
         return
     before = signal.signal(signal.SIGINT, note)

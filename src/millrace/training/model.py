@@ -20,9 +20,10 @@ from millrace.ir.state import Variable, snapshot
 from millrace.layers.base import Layer
 from millrace.layers.calls import limit_numbers, limit_of, mask_of
 from millrace.training import architecture
-from millrace.training.checkpoint import load_arrays, save_arrays
+from millrace.training.checkpoint import save_arrays
 from millrace.training.checkpoints import Checkpoints
 from millrace.training.kept import Held, take_over
+from millrace.training.sharded import loaded
 from millrace.training.summary import print_summary
 from millrace.training.trainer import Trainer
 
@@ -245,7 +246,7 @@ class Model(Trainer, Layer):
         Raises FileError if it is damaged, or not of this model, or if its optimizer remembers other things than
         this one; then nothing is taken over.
         """
-        return take_over(self, *load_arrays(path), path)
+        return take_over(self, *loaded(path), path)
 
 
 class Sequential(Model):
@@ -337,7 +338,7 @@ def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | Non
 
     Raises FileError for a missing or damaged file, or a layer that is unknown.
     """
-    arrays, about = load_arrays(path)
+    arrays, about = loaded(path)
     if about.get("kind") != "model" or not isinstance(about.get("architecture"), dict):
         raise FileError(f"{path} holds no model.")
     try:

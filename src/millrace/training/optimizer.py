@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from millrace.layers.arguments import number, whole
 from millrace.training.schedules import LearningRateSchedule, schedule
 
 Updates = dict[Variable, Value]
+NAMES_SHOWN = 8  # in a message
 
 
 class Optimizer:
@@ -28,8 +30,12 @@ class Optimizer:
     One of the three alone may be given.
     gradient_accumulation_steps: change the weights each n-th step only, by the mean of n gradients; a schedule
     still counts every step.
+    learning_rate_multipliers: factors of the rate for some weights, {"bias": 2.0}; each key is a regular expression
+    that is searched for in names such as "conv1/bias", and the first that is found counts.
+    weight_decay_exclude: regular expressions for the names of weights that do not decay, ["bias"]; one that is found
+    in no name excludes nothing.
 
-    Raises ArgumentError that names the argument.  Source: Keras Optimizer.
+    Raises ArgumentError that names the argument.  Source: Keras Optimizer; Caffe (lr_mult, decay_mult).
     """
 
     known: ClassVar[dict[str, type[Optimizer]]] = {}
@@ -44,6 +50,7 @@ class Optimizer:
         self, learning_rate: float | Callable[[Value], Any] | Mapping[str, Any] = 0.01,
         weight_decay: float | None = None, clipnorm: float | None = None, clipvalue: float | None = None,
         global_clipnorm: float | None = None, gradient_accumulation_steps: int | None = None,
+        learning_rate_multipliers: Mapping[str, float] | None = None, weight_decay_exclude: Sequence[str] = (),
     ):  # fmt: skip
         timed = callable(learning_rate) or isinstance(learning_rate, Mapping)
         self.schedule = schedule(learning_rate) if timed else None
@@ -62,6 +69,8 @@ class Optimizer:
             if gradient_accumulation_steps in (None, 1)
             else whole(gradient_accumulation_steps, "gradient_accumulation_steps")
         )
+        self.learning_rate_multipliers = multipliers(learning_rate_multipliers or {})
+        self.weight_decay_exclude = patterns(weight_decay_exclude, "weight_decay_exclude")
         self.learning_rate = Variable(np.float32(first), name="optimizer/learning_rate", trainable=False)
         self.iterations = Variable(np.int64(0), name="optimizer/iterations", trainable=False)
         self.memory: dict[Variable, dict[str, Variable]] = {}
@@ -79,12 +88,48 @@ class Optimizer:
         else:
             super().__setattr__(name, value)
 
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
+        """Let some weights be without weight decay: these variables, and those in whose names a pattern is found.
+
+        var_names: regular expressions, such as ["bias"]. To be called before the model is compiled.
+        Raises ArgumentError after that, and for what is no pattern.  Source: Keras Optimizer.exclude_from_weight_decay.
+        """
+        if self.memory:
+            raise ArgumentError(
+                "exclude_from_weight_decay comes too late: the step is made already. Call it before compile."
+            )
+        exact = [f"^{re.escape(variable.name)}$" for variable in var_list or ()]
+        more = patterns([*exact, *(var_names or ())], "var_names")
+        self.weight_decay_exclude = list(dict.fromkeys([*self.weight_decay_exclude, *more]))
+
+    def decay_of(self, variable: Variable) -> float:
+        """The weight decay of a variable: that of all, or none."""
+        excluded = any(re.search(pattern, variable.name) for pattern in self.weight_decay_exclude)
+        return 0.0 if excluded else self.weight_decay
+
+    def multiplier_of(self, variable: Variable) -> float:
+        """What a variable's learning rate is multiplied by."""
+        found = (m for pattern, m in self.learning_rate_multipliers.items() if re.search(pattern, variable.name))
+        return next(found, 1.0)
+
     def slot_start(self, slot: str) -> float:
         """What a slot holds at first."""
         return 0.0
 
     def build(self, variables: Sequence[Variable]) -> None:
-        """Make the slots of variables that have none yet."""
+        """Make the slots of variables that have none yet.
+
+        Raises ArgumentError for a learning rate multiplier that is for none of the variables.
+        """
+        for pattern in self.learning_rate_multipliers:
+            if not any(re.search(pattern, variable.name) for variable in variables):
+                there = [variable.name for variable in variables]
+                shown = ", ".join(there[:NAMES_SHOWN]) + (", ..." if len(there) > NAMES_SHOWN else "")
+                raise ArgumentError(
+                    f"learning_rate_multipliers: {pattern!r} is found in no name of a weight that is trained: {shown}."
+                )
         names = (*self.slots, *(("gradient_sum",) if self.gradient_accumulation_steps else ()))
         for variable in variables:
             if variable not in self.memory:
@@ -134,13 +179,14 @@ class Optimizer:
 
     def _step(self, variables: Sequence[Variable], gradients: Sequence[Value], rate: Value, step: Value) -> Updates:
         new = self.update_shared(step)
+        rates = {m: rate if m == 1.0 else rate * m for m in map(self.multiplier_of, variables)}
         for variable, gradient in zip(variables, self._clipped(gradients), strict=True):
-            g = gradient
-            if self.weight_decay and self.decay_in_gradient:
-                g = g + self.weight_decay * mr.cast(variable.value, g.dtype)
-            made = self.update(variable, g, rate, step, self.memory[variable])
-            if self.weight_decay and not self.decay_in_gradient:
-                made[variable] = made[variable] - rate * self.weight_decay * mr.cast(variable.value, g.dtype)
+            g, own, decay = gradient, rates[self.multiplier_of(variable)], self.decay_of(variable)
+            if decay and self.decay_in_gradient:
+                g = g + decay * mr.cast(variable.value, g.dtype)
+            made = self.update(variable, g, own, step, self.memory[variable])
+            if decay and not self.decay_in_gradient:
+                made[variable] = made[variable] - own * decay * mr.cast(variable.value, g.dtype)
             new |= {v: mr.cast(value, v.dtype) for v, value in made.items()}
         return new
 
@@ -173,9 +219,32 @@ class Optimizer:
 
     def get_config(self) -> dict[str, Any]:
         kept = {k: v for k, v in vars(self).items() if isinstance(v, (bool, int, float, str))}
+        by_name = ("learning_rate_multipliers", "weight_decay_exclude")
+        kept |= {name: getattr(self, name) for name in by_name if getattr(self, name)}
         timed = isinstance(self.schedule, LearningRateSchedule)
         rate = self.schedule.get_config() if timed else float(self.learning_rate.numpy())  # type: ignore[union-attr]
         return {"class_name": type(self).__name__.lower(), "config": {**kept, "learning_rate": rate}}
+
+
+def patterns(given: Any, name: str) -> list[str]:
+    """Regular expressions for names of variables.  Raises ArgumentError that names the argument."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ArgumentError(f'{name} must be a list of parts of names, such as ["bias"], got {given!r}.')
+    made = list(given)
+    for pattern in made:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ArgumentError(f"{name}: {pattern!r} is no regular expression: {error}.") from None
+    return made
+
+
+def multipliers(given: Any) -> dict[str, float]:
+    """Factors of the learning rate by pattern.  Raises ArgumentError for what is no pattern or no number from 0."""
+    name = "learning_rate_multipliers"
+    if not isinstance(given, Mapping):
+        raise ArgumentError(f'{name} must be a mapping such as {{"bias": 2.0}}, got {given!r}.')
+    return {p: number(given[p], f"{name}[{p!r}]", 0) for p in patterns(given, name)}
 
 
 def wide(dtype: str) -> str:

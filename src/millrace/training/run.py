@@ -28,11 +28,12 @@ import numpy as np
 from millrace.ir.errors import FileError
 from millrace.ir.text import text
 from millrace.training.callbacks import Callback, Checkpoint, JsonLines, TensorBoard, read_lines
-from millrace.training.checkpoint import load_arrays, remove_partial, write_whole
+from millrace.training.checkpoint import remove_partial, write_whole
 from millrace.training.checkpoints import Checkpoints, Latest, T
 from millrace.training.lock import Lock, is_held
 from millrace.training.model import Model
 from millrace.training.program_file import ProgramFile
+from millrace.training.sharded import loaded, remove_unfinished
 
 RUNNING, FINISHED, STOPPED, FAILED, KILLED = "running", "finished", "stopped", "failed", "killed"
 
@@ -59,7 +60,7 @@ class Run:
     @property
     def weights(self) -> Path:
         """The newest checkpoint that is whole.  Raises FileError where there is none."""
-        return self.latest(load_arrays).path
+        return self.latest(loaded).path
 
     def latest(self, load: Callable[[Path], T]) -> Latest[T]:
         """What `load` makes of the newest checkpoint that is whole.  Raises FileError where there is none."""
@@ -118,6 +119,7 @@ class Run:
         with Lock(self.path / "run.lock"):
             for directory in (self.path, self.checkpoints.directory):
                 remove_partial(directory)
+                remove_unfinished(directory)
             yield
 
     @contextmanager
@@ -219,3 +221,22 @@ class Run:
             TensorBoard(self.path / "tensorboard"),
             Checkpoint(checkpoints, save_every=save_every, best=best),
         ]
+
+
+class Guest(Run):
+    """The run of the first of several processes, to another one: it reads what the first writes, and writes nothing."""
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        yield
+
+    def _write(self, name: str, content: str) -> None:
+        pass
+
+    def callbacks(self, save_every: int | None = None, keep: int = 3, best: str | None = "val_loss") -> list[Callback]:
+        """What has to be done in every process: saving a state of which each has a part."""
+        return [one for one in super().callbacks(save_every, keep, best) if isinstance(one, Checkpoint)]

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from millrace.engines.processes import processes
 from millrace.ir.errors import MillraceError, one_of
 from millrace.ir.stream import Stage
 from millrace.layers.arguments import whole
@@ -62,12 +63,34 @@ class Checkpoint(Monitor):
             "epoch": epoch, "step": step, "stopped": bool(self.model.stop_training), "input": self.input,
             **deepcopy(states(self.beside)), **self.about(),
         }  # fmt: skip
-        self.saver.submit(partial(self._write, Held(self.model, progress), epoch, step, best))
+        held = Held(self.model, progress)
+        if held.is_split:
+            self._write_parts(held, epoch, step, best)
+        elif processes().first:
+            self.saver.submit(partial(self._write, held, epoch, step, best))
+        else:
+            held.release()  # the first of several processes writes for all
 
     def _write(self, held: Held, epoch: int, step: int, best: bool) -> None:
         with held:
             if held.is_sound:  # else the steps since the bad one have changed nothing, and the run is about to stop
                 self.checkpoints.write(epoch, step, held.arrays(), held.about, best)
+
+    def _write_parts(self, held: Held, epoch: int, step: int, best: bool) -> None:
+        """The same where each of several processes writes its parts; they begin together, between two steps."""
+        try:
+            if not held.is_sound:
+                return held.release()
+            finish = self.checkpoints.write_parts(epoch, step, held.arrays(), held.about, best)
+        except BaseException:
+            held.release()
+            raise
+
+        def write() -> None:
+            with held:
+                finish()
+
+        self.saver.submit(write)
 
     def on_step_end(self, epoch: int, step: int) -> None:
         self.saver.check()
@@ -83,7 +106,10 @@ class Checkpoint(Monitor):
         self.save(epoch + 1, 0, best)
 
     def on_interrupt(self, epoch: int, step: int) -> None:
-        self.save(epoch, step)
+        with Held(self.model) as held:
+            alone = held.is_split  # Ctrl-C reaches the first process alone, and the others have parts of the state
+        if not alone:
+            self.save(epoch, step)
         self.saver.close()
 
     def on_train_end(self, logs: Logs) -> None:

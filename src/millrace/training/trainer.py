@@ -152,9 +152,10 @@ class Trainer:
         shuffle_seed: int | None = None, workers: int | None = None, capacity: int | None = None,
     ) -> Input:  # fmt: skip
         size = batch_size_for(self.inputs, batch_size, source.count)  # a larger one would be filled up for nothing
+        devices = getattr(self.training_steps.engine, "devices", None)
         return input_of(
             source, label, size, shuffle_seed, workers, capacity, self.inputs, self.outputs,
-            self.training_steps.answers, class_weight,
+            self.training_steps.answers, class_weight, None if devices is None else devices.share(size),
         )  # fmt: skip
 
     def fit(

@@ -1,0 +1,166 @@
+"""Training in several processes that share a mesh: what one process sees, all see together."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import millrace as mr
+from millrace.data.rows import Rows, batches
+from millrace.data.source import Taken
+from millrace.engines.processes import Processes, join_processes
+from millrace.ir.errors import ArgumentError
+from millrace.ops.stages import Batch
+from millrace.training.checkpoint import DamagedError
+from millrace.training.checkpoints import Checkpoints
+from millrace.training.sharded import load_sharded
+
+SCRIPT = Path(__file__).with_name("together.py")
+
+
+def together(directory, mesh, count):
+    """Run the script in so many processes at once; what each of them saw."""
+    directory.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {"PATH": "/usr/bin:/bin", "JAX_PLATFORMS": "cpu", "MILLRACE_CACHE": str(directory.parent / "cache")}
+    started = [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, str(port), str(count), str(number), mesh, str(directory)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+        )
+        for number in range(count)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=240)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * count, "\n".join(said)
+    return [json.loads((directory / f"seen-{number}.json").read_text()) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    (seen,) = together(tmp_path_factory.mktemp("one") / "run", "", 1)
+    return seen
+
+
+@pytest.fixture(scope="module", params=["data=2", "tower=2"])
+def pair(request, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("two") / "run"
+    return request.param, directory / "kept", together(directory, request.param, 2)
+
+
+def test_two_processes_learn_what_one_does(pair, alone):
+    _, _, seen = pair
+    assert [(one["count"], one["first"]) for one in seen] == [(2, True), (2, False)]
+    for one in seen:
+        assert one["at"] == {"initial_epoch": 2, "initial_step": 0}
+        for what in ("before", "after"):
+            np.testing.assert_allclose(one[what], alone[what], rtol=1e-5)
+        np.testing.assert_allclose(one["predicted"], alone["predicted"], rtol=1e-4, atol=1e-6)
+        assert one["held"] == pytest.approx(alone["held"], rel=1e-5)
+
+
+def test_both_processes_have_the_same_numbers_to_the_bit(pair):
+    _, _, (one, other) = pair
+    assert {k: v for k, v in one.items() if k != "first"} == {k: v for k, v in other.items() if k != "first"}
+
+
+def test_who_has_it_all_writes_one_file_and_parts_go_into_a_directory(pair):
+    mesh, kept, _ = pair
+    ending = ".safetensors" if mesh == "data=2" else ".sharded"
+    assert {path.name for path in kept.iterdir()} == {f"checkpoint-00004-0000000{ending}", f"best{ending}"}
+
+
+def test_one_process_goes_on_from_what_two_have_written(pair, alone):
+    _, kept, _ = pair
+    model = mr.Sequential(
+        [
+            mr.layers.Input((6, 6, 2)),
+            mr.layers.Conv2D(4, 3, activation="relu"),
+            mr.layers.Conv2D(4, 3, padding="same", groups=2, activation="relu"),
+            mr.layers.Flatten(),
+            mr.layers.Dense(8, activation="relu"),
+            mr.layers.Dropout(0.5),
+            mr.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(mr.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", ["accuracy"])
+    assert model.resume(kept) == {"initial_epoch": 4, "initial_step": 0}
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(22, 6, 6, 2)).astype(np.float32)
+    np.testing.assert_allclose(model.predict(x, batch_size=8), alone["predicted"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["the description", "an array", "everything"])
+def test_damage_to_a_directory_of_parts_is_noticed(pair, what, tmp_path):
+    import shutil
+
+    mesh, kept, _ = pair
+    if mesh != "tower=2":
+        return
+    directory = tmp_path / "kept"
+    shutil.copytree(kept, directory)
+    newest = directory / "checkpoint-00004-0000000.sharded"
+    assert load_sharded(newest)[1]["progress"]["epoch"] == 4
+    if what == "the description":
+        (newest / "about.safetensors").unlink()
+    elif what == "an array":
+        file = next(newest.glob("arrays/ocdbt.process_1/d/*"))
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 4
+        file.write_bytes(content)
+    else:
+        shutil.rmtree(newest / "arrays")
+    with pytest.raises(DamagedError, match="Take an earlier"):
+        load_sharded(newest)
+    found = Checkpoints(directory).latest_good(load_sharded, set_aside=True)
+    assert found.path.name == "best.sharded" and "is damaged" in found.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"MILLRACE_PROCESSES": "two"}, "MILLRACE_PROCESSES must be a whole number, at least 1, got 'two'"),
+        ({"MILLRACE_PROCESSES": "0"}, "at least 1"),
+        ({"MILLRACE_PROCESSES": "2"}, "MILLRACE_PROCESS must be a whole number, got ''"),
+        ({"MILLRACE_PROCESSES": "2", "MILLRACE_PROCESS": "2"}, "from 0 to 1, since MILLRACE_PROCESSES=2"),
+        ({"MILLRACE_PROCESSES": "2", "MILLRACE_PROCESS": "1"}, "MILLRACE_COORDINATOR must say where"),
+        ({"MILLRACE_PROCESSES": "2", "MILLRACE_PROCESS": "1", "MILLRACE_COORDINATOR": "here"}, "such as 10.0.0.1"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_environment_is_said(environment, says):
+    with pytest.raises(ArgumentError, match=says):
+        join_processes(environment)
+
+
+def test_a_single_process_needs_nobody():
+    assert join_processes({}) == join_processes({"MILLRACE_PROCESSES": "1", "MILLRACE_PROCESS": "0"}) == Processes()
+
+
+@pytest.mark.parametrize("count", [20, 21, 3])
+def test_shares_of_a_batch_make_up_the_whole_and_read_no_more(count):
+    asked = []
+
+    def take(epoch, numbers):
+        asked.append(set(np.asarray(numbers).tolist()))
+        return Taken((np.asarray(numbers) * 10,), {n: "torn" for n, one in enumerate(numbers) if one == 9})
+
+    rows = Rows(count, take, lambda epoch, number: f"record {number}")
+    whole = batches(Batch(8), rows)
+    parts = [batches(Batch(8), rows, share) for share in (range(4), range(4, 8))]
+    for number in range(whole.count):
+        want = whole.make(0, number)
+        asked.clear()
+        first, second = (part.make(0, number) for part in parts)
+        assert sum(map(len, asked)) <= 9 and all(len(one) <= 4 for one in asked)
+        real = want.weights > 0
+        both = np.concatenate([first.arrays[0][:4], second.arrays[0][4:]])
+        weights = np.concatenate([first.weights[:4], second.weights[4:]])
+        np.testing.assert_array_equal(weights, want.weights)
+        np.testing.assert_array_equal(both[real], want.arrays[0][real])
+        assert {**first.broken, **second.broken} == want.broken
+        assert first.count == second.count == want.count
