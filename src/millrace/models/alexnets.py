@@ -205,15 +205,15 @@ class Making:
     ) -> Layer:  # fmt: skip
         begins = self.beginning(kernel, bias)
         return Conv2D(filters, size, padding=padding, activation=None if linear else self.activation, name=name,
-                      shard=self.shard(filters), **begins, **how)  # fmt: skip
+                      **self.shard(filters), **begins, **how)  # fmt: skip
 
     def dense(self, units: int, name: str, bias: float = 0.0, activation: Any = None) -> Layer:
-        return Dense(units, activation or self.activation, name=name, shard=self.shard(units),
+        return Dense(units, activation or self.activation, name=name, **self.shard(units),
                      **self.beginning(None, bias))  # fmt: skip
 
-    def shard(self, count: int) -> str | None:
+    def shard(self, count: int) -> dict[str, Any]:
         """Half of the kernels or units on each device of the mesh axis "tower", where a mesh has it (section 3.2)."""
-        return TOWER if self.variant.towers == 2 and count % 2 == 0 else None
+        return {"shard": TOWER} if self.variant.towers == 2 and count % 2 == 0 else {}
 
     def beginning(self, kernel: Any, bias: float) -> dict[str, Any]:
         """How weights begin: as asked for, or as this layer or all kernels of the variant do; and one bias for all."""
