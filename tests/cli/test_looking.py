@@ -1,6 +1,7 @@
 """`millrace doctor`, `millrace profile` and `millrace explain --plan`, as they are called."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import millrace as mr
 from millrace.cli import doctor, networks
 from millrace.engines import machine, peak
+from millrace.models import RECIPES
 from millrace.ops.elementwise import Relu
 
 
@@ -29,6 +31,12 @@ def saved(tmp_path_factory):
     return path
 
 
+def put_in_place(monkeypatch, name, build):
+    """Another network by the name of a recipe."""
+    other = replace(RECIPES[name], build=lambda data: build(), optimizer=lambda rate: "sgd")
+    monkeypatch.setitem(RECIPES, name, other)
+
+
 def test_the_plan_of_a_recipe_says_what_was_chosen_for_whom_and_why(millrace):
     out, _, code = millrace("explain", "--plan", "digits", "--batch-size", 5)
     assert code == 0
@@ -45,12 +53,12 @@ def test_a_plan_is_traced_and_never_compiled(millrace, monkeypatch):
     assert millrace("explain", "mlp", "--plan")[2] == 0
 
 
-def test_the_plan_of_a_network_without_a_recipe_names_its_split_convolutions(millrace, monkeypatch):
+def test_the_plan_names_split_convolutions(millrace, monkeypatch):
     def small():
         conv = mr.layers.Conv2D(4, 3, groups=2, name="conv2")
         return mr.Sequential([mr.Input((6, 6, 4)), conv, mr.layers.Flatten(), mr.layers.Dense(3, "softmax")])
 
-    monkeypatch.setitem(networks.NETWORKS, "resnet18", (small, lambda: "sgd"))
+    put_in_place(monkeypatch, "resnet18", small)
     out, _, _ = millrace("explain", "--plan", "resnet18")
     assert re.search(r"conv2 +forward +2 convolutions +grouped convolutions are", out)
 
@@ -69,7 +77,7 @@ def test_the_plan_on_a_mesh_says_what_crosses_and_how_many_bytes(millrace, monke
             ]
         )
 
-    monkeypatch.setitem(networks.NETWORKS, "resnet18", (small, lambda: "sgd"))
+    put_in_place(monkeypatch, "resnet18", small)
     out, _, code = millrace("explain", "--plan", "resnet18", "--mesh", "tower=2", "--batch-size", 10)
     assert code == 0
     assert re.search(r"conv2 +forward +2 devices +each has its groups", out)

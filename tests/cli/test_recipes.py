@@ -72,7 +72,7 @@ def test_ten_digits_are_recalled_and_hebbs_failure_is_explained(tmp_path, real_d
     assert "not trained step by step" in millrace("train", "hopfield", "--epochs", 3, cwd=tmp_path, code=2)
 
 
-@pytest.mark.parametrize("name", ["lenet", "fashion", "cifar_quick", "char_rnn", "sentiment", "hopfield"])
+@pytest.mark.parametrize("name", ["lenet", "fashion", "cifar_quick", "resnet18", "char_rnn", "sentiment", "hopfield"])
 def test_without_data_it_says_which_files_belong_where_and_makes_no_run(tmp_path, name):
     refused = millrace("train", name, cwd=tmp_path, code=2, MILLRACE_DATA="")
     assert "MILLRACE_DATA" in refused

@@ -30,12 +30,12 @@ def children(process):
 
 
 def started(out, environment, *more):
-    command = [*COMMAND, "digits", "--epochs", "400", "--save-every", "5", "--processes", "2", "--out", str(out), *more]
+    command = [*COMMAND, "mlp", "--epochs", "400", "--save-every", "5", "--processes", "2", "--out", str(out), *more]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )
     for _ in range(1200):
-        if list(out.glob("digits-1/checkpoints/checkpoint-0000[1-9]*")):
+        if list(out.glob("mlp-1/checkpoints/checkpoint-0000[1-9]*")):
             return process
         if process.poll() is not None:
             break
@@ -61,13 +61,13 @@ def test_two_processes_train_what_one_does(tmp_path, environment):
     for count in ("1", "2"):
         out = ["--processes", count, "--out", str(tmp_path / count)]
         done = subprocess.run(
-            [*COMMAND, "digits", "--epochs", "1", *out], capture_output=True, text=True, env=environment, check=False
+            [*COMMAND, "mlp", "--epochs", "1", *out], capture_output=True, text=True, env=environment, check=False
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Validation accuracy") == 1, "the first speaks for all"
-    assert losses(tmp_path / "2" / "digits-1") == pytest.approx(losses(tmp_path / "1" / "digits-1"), rel=1e-4)
-    assert (tmp_path / "2" / "digits-1" / "report.html").is_file()
-    assert [path.name for path in (tmp_path / "2").iterdir()] == ["digits-1"]
+    assert losses(tmp_path / "2" / "mlp-1") == pytest.approx(losses(tmp_path / "1" / "mlp-1"), rel=1e-4)
+    assert (tmp_path / "2" / "mlp-1" / "report.html").is_file()
+    assert [path.name for path in (tmp_path / "2").iterdir()] == ["mlp-1"]
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes where Linux shows them")
@@ -79,7 +79,7 @@ def test_ctrl_c_saves_and_one_process_goes_on(tmp_path, environment):
     assert process.returncode == 130 and "everything is saved" in said, said
     assert "Traceback" not in said
     assert all_ended(numbers)
-    run = Run.open(tmp_path / "digits-1")
+    run = Run.open(tmp_path / "mlp-1")
     assert run.state.name == "stopped"
     reached = len(losses(run.path))
     more = ["--resume", str(run.path), "--epochs", str(reached + 2)]
@@ -97,7 +97,7 @@ def test_a_process_that_dies_ends_the_others_and_is_named(tmp_path, environment)
     assert process.returncode == 2, said
     assert "process 1 of 2 failed" in said and "--resume" in said
     assert all_ended(numbers)
-    assert Run.open(tmp_path / "digits-1").state.name in ("killed", "failed")
+    assert Run.open(tmp_path / "mlp-1").state.name in ("killed", "failed")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,6 @@ def test_a_process_that_dies_ends_the_others_and_is_named(tmp_path, environment)
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(arguments, says, tmp_path, environment):
-    command = [*COMMAND, "digits", "--epochs", "1", "--out", str(tmp_path), *arguments]
+    command = [*COMMAND, "mlp", "--epochs", "1", "--out", str(tmp_path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2 and says in " ".join(done.stderr.split()), done.stderr

@@ -129,7 +129,7 @@ def test_a_gap_that_is_smaller(tmp_path):
     found = told(
         tmp_path,
         [curve(PLAIN, [0.5, 0.96, 0.99], [0.3, 0.35, 0.4])],
-        [curve(HELD_BACK, [0.3, 0.4, 0.5], [0.3, 0.4, 0.45])],
+        [curve(HELD_BACK, [0.3, 0.6, 0.5], [0.3, 0.4, 0.45])],
     )
     plain, other = found.rows
     assert plain[1:] == ["99.0%", "40.0%", "59.0", "after epoch 10, 2.0 minutes"]
@@ -137,6 +137,9 @@ def test_a_gap_that_is_smaller(tmp_path):
     assert "it answers 99.0% of its training photographs" in found.verdict
     # 196 * sqrt((0.99 * 0.01 + 0.4 * 0.6 + 0.5 * 0.5 + 0.45 * 0.55) / 500), by hand
     assert "5.0 points against 59.0, a difference of 54.0 ± 7.6" in found.verdict
+    assert (
+        "It then answers 45.0% of the other photographs rightly, the plain one 40.0%; of its own 50.0%" in found.verdict
+    )
     assert "the gap to validation is smaller" in found.verdict and "as the paper says" in found.verdict
 
 

@@ -83,7 +83,8 @@ def train(
     variant
         For alexnet: paper, one_gpu, release or torchvision; paper unless given.
     width
-        For alexnet: times the kernels and units of every layer, such as 0.25 for a network that a laptop trains.
+        For alexnet and resnet18: times the kernels and units of every layer, such as 0.25 for a network that a laptop
+        trains.
     stats
         For alexnet: what `millrace data stats` wrote of the training pictures; computed first unless given.
     mesh
@@ -173,7 +174,7 @@ def profile(model: str = "digits", *, batch_size: Whole | None = None, steps: Wh
     Parameters
     ----------
     model
-        A network that `millrace train` knows, resnet18, a run directory, or a saved model.
+        A network that `millrace train` knows, a run directory, or a saved model.
     batch_size
         Examples a step; each model has its own number.
     steps
@@ -197,7 +198,7 @@ def explain(
     Parameters
     ----------
     model
-        A network that `millrace train` knows, resnet18, a run directory, or a saved model.
+        A network that `millrace train` knows, a run directory, or a saved model.
     plan
         What was chosen for the training step: for the whole program, and for each layer.
     batch_size

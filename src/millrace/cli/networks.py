@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,17 +17,11 @@ from millrace.ir.errors import ArgumentError, FileError, one_of
 from millrace.ir.graph import Graph
 from millrace.layers.base import set_seed
 from millrace.layers.calls import limit_of
-from millrace.models import RECIPES, Recipe, resnet18
+from millrace.models import RECIPES, Recipe
 from millrace.training.model import Model, load_model
-from millrace.training.optimizers import SGD
 from millrace.training.run import Run
 
 BATCH = 32  # where nothing else says how many examples a step takes
-
-# Networks of which there is no recipe yet, and how their papers train them.
-NETWORKS: dict[str, tuple[Callable[[], Model], Callable[[], Any]]] = {
-    "resnet18": (resnet18.network, lambda: SGD(0.1, momentum=0.9, weight_decay=0.0001)),
-}
 
 
 @dataclass(frozen=True)
@@ -96,17 +88,11 @@ def ready(name: str, batch_size: int | None) -> Ready:
 def network(name: str) -> tuple[Model, int]:
     """A compiled model and its usual batch size."""
     engine = engine_named("xla").name
-    known = [key for key, one in RECIPES.items() if isinstance(one, Recipe)] + [k for k in NETWORKS if k not in RECIPES]
     if name in RECIPES:
         chosen = trained(name)
         model = chosen.build(None)  # type: ignore[arg-type]
         model.compile(chosen.optimizer(chosen.learning_rate), chosen.loss, list(chosen.metrics), engine=engine)
         return model, chosen.batch_size
-    if name in NETWORKS:
-        build, optimizer = NETWORKS[name]
-        model = build()
-        model.compile(optimizer(), "sparse_categorical_crossentropy", ["accuracy"], engine=engine)
-        return model, BATCH
     path = Path(name)
     if path.is_dir():
         run = Run.open(path)
@@ -118,7 +104,7 @@ def network(name: str) -> tuple[Model, int]:
         return compiled(load_model(path, engine=engine), path), BATCH
     if path.suffix or len(path.parts) > 1:
         raise FileError(f"{name} does not exist: expected a run directory, or a model that `model.save` kept.")
-    raise one_of("model", name, known)
+    raise one_of("model", name, [key for key, one in RECIPES.items() if isinstance(one, Recipe)])
 
 
 def compiled(model: Model, path: Path) -> Model:

@@ -14,12 +14,14 @@ from millrace.models.memory_network import MEMORY_NETWORK
 from millrace.models.mlp import MLP
 from millrace.models.perceptron import PERCEPTRON
 from millrace.models.recipe import Demonstration, Recipe
+from millrace.models.resnet18 import RESNET18
 from millrace.models.sentiment import SENTIMENT
 
 RECIPES: dict[str, Recipe | Demonstration] = {
     recipe.name: recipe
     for recipe in (
-        DIGITS, PERCEPTRON, MLP, LENET, FASHION, CIFAR_QUICK, ALEXNET, CHAR_RNN, SENTIMENT, MEMORY_NETWORK, HOPFIELD,
+        DIGITS, PERCEPTRON, MLP, LENET, FASHION, CIFAR_QUICK, RESNET18, ALEXNET, CHAR_RNN, SENTIMENT, MEMORY_NETWORK,
+        HOPFIELD,
     )
 }  # fmt: skip
 
