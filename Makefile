@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
 PEERS := .venv-bench
 
-.PHONY: docs train test test-slow soak check bench bench-input format lint types parity lock clean
+.PHONY: docs train test test-slow soak check bench bench-gpu bench-input format lint types parity lock clean
 
 train: $(VENV)/.run  ## train a convolutional network on handwritten digits and write a report
 	$(BIN)/millrace train $(ARGS)
@@ -27,6 +27,9 @@ check: $(VENV)/.dev  ## format, lint, types, tests
 
 bench: $(VENV)/.run $(PEERS)/.ready  ## speed and memory beside PyTorch, Keras and JAX, in one table
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-gpu: $(VENV)/.run $(PEERS)/.ready  ## AlexNet's training step on a GPU beside PyTorch, and its share of the peak
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 bench-input: $(VENV)/.run $(PEERS)/.ready  ## speed of input beside PyTorch's DataLoader, tf.data and Grain
 	$(BIN)/python -m benchmarks.input $(ARGS)

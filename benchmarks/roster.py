@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -41,8 +41,15 @@ class Contender:
     def tuned(self) -> bool:
         return bool(self.options.get("tuned"))
 
+    @property
+    def tf32(self) -> bool:
+        """Whether its products of float32 leave 13 of 23 bits of each operand out: another arithmetic."""
+        return bool(self.options.get("tf32"))
+
     def takes(self, one: Workload | Fresh) -> bool:
         """Whether the workload has what this mode is about."""
+        if self.tf32 and isinstance(one, Workload) and one.dtype != "float32":
+            return False
         if isinstance(one, Workload):
             return (one.network.spatial or not self.spatial_only) and self.only in ("", one.kind)
         if one.workload is None:
@@ -83,17 +90,38 @@ ROSTER = [
     Contender("jax", "jax", environment=QUIET, imports="import jax.numpy"),
     *torch_modes(tuned=True),
 ]
-PEERS = {contender.name for contender in ROSTER if contender.is_peer}
+
+# On a GPU the examples lie in its memory before the clock starts; on a processor, where they are.
+RESIDENT, LAST = {"resident": True}, {"resident": True, "channels_last": True}
+FULL = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+GPU_ROSTER = [
+    Contender("millrace", "millrace", RESIDENT),
+    Contender("torch", "torch", RESIDENT),
+    Contender("torch-cl", "torch", LAST),
+    Contender("torch-compile", "torch", {**RESIDENT, "compile": True}),
+    Contender("torch-compile-cl", "torch", {**LAST, "compile": True}),
+    Contender("torch-max-cl", "torch", {**LAST, "compile": True, "max_autotune": True}),
+    Contender("torch-compile-cl-tf32", "torch", {**LAST, "compile": True, "tf32": True}),
+    Contender("jax", "jax", RESIDENT, {**QUIET, **FULL}),
+    Contender("jax-tf32", "jax", {**RESIDENT, "tf32": True}, QUIET),
+]
+PEERS = {contender.name for contender in (*ROSTER, *GPU_ROSTER) if contender.is_peer and not contender.tf32}
 TUNED = {contender.name for contender in ROSTER if contender.tuned}
 
 
-def chosen(patterns: str | None) -> list[Contender]:
+def gpu_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Variables of a process that works on the first GPU that a user's variables allow, beside others that do."""
+    first = given.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    return {"JAX_PLATFORMS": "cuda", "CUDA_VISIBLE_DEVICES": first, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def chosen(patterns: str | None, roster: Sequence[Contender] = ROSTER) -> list[Contender]:
     """The contenders that patterns such as "millrace,torch*" name; the reference is always among them.
 
     Raises ValueError for a pattern that names nobody.
     """
     parts = split(patterns or "*")
     for pattern in parts:
-        if not any(fnmatchcase(one.name, pattern) for one in ROSTER):
-            raise ValueError(f"no contender is called {pattern!r}. There are: {', '.join(c.name for c in ROSTER)}.")
-    return [c for c in ROSTER if c.name == REFERENCE or any(fnmatchcase(c.name, p) for p in parts)]
+        if not any(fnmatchcase(one.name, pattern) for one in roster):
+            raise ValueError(f"no contender is called {pattern!r}. There are: {', '.join(c.name for c in roster)}.")
+    return [c for c in roster if c.name == REFERENCE or any(fnmatchcase(c.name, p) for p in parts)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from math import log, prod
+from typing import TypeVar
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,8 @@ class Network:
     """A network that every contender has in its own words.
 
     shape: one example, channels last. forward: multiply-adds for one example; first: those of the products that
-    touch the input, whose gradient nobody asks for.
+    touch the input, whose gradient nobody asks for. width: times the kernels and units of every layer but the last,
+    where the network's words take that.
     """
 
     name: str
@@ -24,6 +27,7 @@ class Network:
     first: int
     weight_decay: float = 0.0
     unit: str = "images"
+    width: float = 1.0
 
     @property
     def spatial(self) -> bool:
@@ -38,12 +42,16 @@ class Network:
 
 @dataclass(frozen=True)
 class Workload:
-    """One thing that all contenders do: training steps of a network, or predictions with it."""
+    """One thing that all contenders do: training steps of a network, or predictions with it.
+
+    dtype: "float32", or "bfloat16" for mixed precision: products in bfloat16, weights in float32.
+    """
 
     name: str
     network: Network
     batch: int
     training: bool = True
+    dtype: str = "float32"
 
     @property
     def flop(self) -> int:
@@ -61,7 +69,8 @@ class Workload:
     @property
     def about(self) -> str:
         what = "training step" if self.training else "prediction"
-        return f"{self.network.name}, {what}, batch {self.batch}, {self.flop / 1e9:.3g} GFLOP"
+        mixed = "" if self.dtype == "float32" else f", {self.dtype}"
+        return f"{self.network.name}, {what}, batch {self.batch}{mixed}, {self.flop / 1e9:.3g} GFLOP"
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,9 @@ class Fresh:
             return "from the start of a process until the framework is imported"
         caches = "caches of an earlier run" if self.cached else "empty caches"
         return f"{self.workload.about}: from the start of a process to the first finished step, {caches}"
+
+
+One = TypeVar("One", bound=Workload | Fresh)
 
 
 def conv(out: int, kernel: int, channels: int, filters: int, groups: int = 1) -> int:
@@ -117,21 +129,24 @@ def recurrent(name: str, gates: int, steps: int, width: int, units: int) -> Netw
     return Network(name, (steps, width), 10, "adam", forward, first, unit="sequences")
 
 
-ALEXNET_FIRST = conv(55, 11, 3, 96)
-ALEXNET = (
-    ALEXNET_FIRST
-    + conv(27, 5, 96, 256, 2)
-    + conv(13, 3, 256, 384)
-    + conv(13, 3, 384, 384, 2)
-    + conv(13, 3, 384, 256, 2)
-    + dense(9216, 4096, 4096, 1000)
-)
+def alexnet(width: float = 1.0, classes: int = 1000) -> tuple[int, int]:
+    """Multiply-adds of AlexNet, and of its first convolution."""
+    k1, k2, k3, units = (int(n * width) for n in (96, 256, 384, 4096))
+    first = conv(55, 11, 3, k1)
+    middle = conv(27, 5, k1, k2, 2) + conv(13, 3, k2, k3) + conv(13, 3, k3, k3, 2) + conv(13, 3, k3, k2, 2)
+    return first + middle + dense(36 * k2, units, units, classes), first
+
+
+TOY_WIDTH = 1 / 16
 LENET_FIRST, CIFAR_FIRST, DIGITS_FIRST = conv(28, 5, 1, 6), conv(32, 5, 3, 32), conv(8, 3, 1, 32)
 
 NETWORKS = {
     network.name: network
     for network in (
-        Network("alexnet", (227, 227, 3), 1000, "sgd", ALEXNET, ALEXNET_FIRST, weight_decay=5e-4),
+        Network("alexnet", (227, 227, 3), 1000, "sgd", *alexnet(), weight_decay=5e-4),
+        Network(
+            "alexnet_toy", (227, 227, 3), 10, "sgd", *alexnet(TOY_WIDTH, 10), weight_decay=5e-4, width=TOY_WIDTH
+        ),
         Network(
             "lenet", (28, 28, 1), 10, "adam", LENET_FIRST + conv(10, 5, 6, 16) + dense(400, 120, 84, 10), LENET_FIRST
         ),
@@ -188,8 +203,23 @@ GROUPS: dict[str, list[Workload | Fresh]] = {
     "startup": [one for one in FRESH if one.workload],
 }
 
+DTYPES = ("float32", "bfloat16")
+
+
+def on_gpu(network: str, batches: tuple[int, ...]) -> list[Workload]:
+    """Training steps of a network with each of the batches, in each dtype."""
+    return [
+        Workload(f"{network}{batch}_{dtype}", NETWORKS[network], batch, dtype=dtype)
+        for batch in batches
+        for dtype in DTYPES
+    ]
+
+
+GPU = on_gpu("alexnet", (128, 512, 1024))
+TOYS = on_gpu("alexnet_toy", (4, 8))  # the same on a processor, to see that it runs
+
 # what a contender's process is asked for by name
-WORKLOADS = {workload.name: workload for workload in (*TRAINING, *INFERENCE, *STARTED)}
+WORKLOADS = {workload.name: workload for workload in (*TRAINING, *INFERENCE, *STARTED, *GPU, *TOYS)}
 
 
 def wanted(patterns: str | None) -> list[Workload | Fresh]:
@@ -197,16 +227,24 @@ def wanted(patterns: str | None) -> list[Workload | Fresh]:
 
     Raises ValueError for a pattern that means none.
     """
+    return among(EVERY, patterns, GROUPS)
+
+
+def among(every: Sequence[One], patterns: str | None, groups: Mapping[str, Sequence[One]]) -> list[One]:
+    """Those of a list that patterns and names of groups mean, in its order; all of them for None.
+
+    Raises ValueError for a pattern that means none.
+    """
     names: set[str] = set()
     for pattern in split(patterns or "*"):
-        found = GROUPS.get(pattern) or [one for one in EVERY if fnmatchcase(one.name, pattern)]
+        found = groups.get(pattern) or [one for one in every if fnmatchcase(one.name, pattern)]
         if not found:
+            also = f"; and the groups {', '.join(groups)}" if groups else ""
             raise ValueError(
-                f"no workload is called {pattern!r}. There are: {', '.join(one.name for one in EVERY)}; and the groups "
-                f"{', '.join(GROUPS)}."
+                f"no workload is called {pattern!r}. There are: {', '.join(one.name for one in every)}{also}."
             )
         names |= {one.name for one in found}
-    return [one for one in EVERY if one.name in names]
+    return [one for one in every if one.name in names]
 
 
 def split(patterns: str) -> list[str]:

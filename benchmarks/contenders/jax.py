@@ -30,16 +30,19 @@ def sgd(weight_decay: float, weights: Any, gradients: Any, slots: Any, count: An
 
 class Training:
     def __init__(self, task: Any):
-        chosen = task.workload.network
+        chosen, dtype = task.workload.network, task.workload.dtype
         net = network(chosen)
-        self.arrays = examples(task.workload)
+        self.arrays: Any = examples(task.workload)
+        if task.option("resident"):
+            self.arrays = jax.device_put(self.arrays)
         weights, statistics = net.start()
         self.parameters = count(weights)
         update, slots = (adam, 2) if chosen.optimizer == "adam" else (partial(sgd, chosen.weight_decay), 1)
 
         def loss(weights: Any, statistics: Any, x: Any, y: Any, key: Any) -> Any:
-            scores, statistics = net.apply(weights, statistics, x, key, True)
-            right = jnp.take_along_axis(jax.nn.log_softmax(scores), y[:, None], axis=1)
+            weights = jax.tree.map(lambda w: w.astype(dtype), weights)
+            scores, statistics = net.apply(weights, statistics, x.astype(dtype), key, True)
+            right = jnp.take_along_axis(jax.nn.log_softmax(scores.astype(jnp.float32)), y[:, None], axis=1)
             return -right.mean(), statistics
 
         @partial(jax.jit, donate_argnums=0)
@@ -56,6 +59,7 @@ class Training:
     def run(self, steps: int) -> float:
         for _ in range(steps):
             self.state, loss = self.step(self.state, *self.arrays)
+        jax.block_until_ready(self.state)
         return float(loss)
 
 

@@ -91,10 +91,11 @@ def flat(x: Any) -> Any:
     return x.reshape(x.shape[0], -1)
 
 
-def alexnet(classes: int) -> Net:
+def alexnet(classes: int, width: float = 1.0) -> Net:
+    k1, k2, k3, units = (int(n * width) for n in (96, 256, 384, 4096))
     shapes = shapes_of(
-        conv1=(11, 11, 3, 96), conv2=(5, 5, 48, 256), conv3=(3, 3, 256, 384), conv4=(3, 3, 192, 384),
-        conv5=(3, 3, 192, 256), fc6=(9216, 4096), fc7=(4096, 4096), fc8=(4096, classes),
+        conv1=(11, 11, 3, k1), conv2=(5, 5, k1 // 2, k2), conv3=(3, 3, k2, k3), conv4=(3, 3, k3 // 2, k3),
+        conv5=(3, 3, k3 // 2, k2), fc6=(36 * k2, units), fc7=(units, units), fc8=(units, classes),
     )  # fmt: skip
 
     def apply(w: Weights, statistics: Weights, x: Any, key: Any, training: bool) -> Any:
@@ -239,8 +240,8 @@ def network(chosen: Any) -> Net:
     """The network of a workload: examples to scores [batch, classes]."""
     units = 256 if chosen.name.endswith("_long") else 128
     match chosen.name.removesuffix("_long"):
-        case "alexnet":
-            return alexnet(chosen.classes)
+        case "alexnet" | "alexnet_toy":
+            return alexnet(chosen.classes, chosen.width)
         case "resnet18":
             return resnet18(chosen.classes)
         case "lstm":

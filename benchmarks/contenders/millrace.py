@@ -13,9 +13,9 @@ from millrace.training.step import predict_function
 
 
 class Training:
-    """The compiled training step, on the arrays that `fit` would hand it."""
+    """The compiled training step, on the arrays that `fit` would hand it; if asked, they lie on the device already."""
 
-    def __init__(self, model: Any, workload: Any):
+    def __init__(self, model: Any, workload: Any, resident: bool = False):
         x, y = examples(workload)
         chosen = workload.network
         optimizer = (
@@ -27,12 +27,16 @@ class Training:
         self.parameters = count(model)
         self.step = model.training_steps.train
         ones = np.ones(workload.batch, np.float32)  # each example counts, and each is real
-        self.arrays = (x, y, ones, ones)
+        self.arrays: Any = (x, y, ones, ones)
+        if resident:
+            import jax
+
+            self.arrays = jax.device_put(self.arrays)
 
     def run(self, steps: int) -> float:
         for _ in range(steps):
             loss = self.step(*self.arrays)
-        return float(loss)
+        return float(loss)  # waits for the whole last step: it is one program, whose results are there together
 
 
 class Prediction:
@@ -68,7 +72,9 @@ def count(model: Any) -> int:
 
 def build(task: Any) -> Any:
     mr.set_seed(0)
+    if task.workload.dtype == "bfloat16":
+        mr.set_dtype_policy("mixed_bfloat16")
     model = network(task.workload.network)
     if task.workload.training:
-        return Training(model, task.workload)
+        return Training(model, task.workload, task.option("resident"))
     return (WholePredict if task.option("whole") else Prediction)(model, task.workload)

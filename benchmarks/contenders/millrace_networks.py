@@ -17,8 +17,8 @@ def page(name: str, *arguments: Any, **options: Any) -> Any:
 def network(chosen: Any) -> Any:
     """The network of a workload, ready to compile."""
     match chosen.name.removesuffix("_long"):
-        case "alexnet":
-            return importlib.import_module("millrace.models").alexnet(classes=chosen.classes)
+        case "alexnet" | "alexnet_toy":
+            return importlib.import_module("millrace.models").alexnet(classes=chosen.classes, width=chosen.width)
         case "resnet18":
             return page("resnet18", chosen.shape, chosen.classes)
         case "lenet" | "cifar_quick" | "digits" as name:

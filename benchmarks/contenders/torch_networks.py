@@ -12,16 +12,17 @@ from torch.nn import functional as F
 class AlexNet(nn.Module):
     """Krizhevsky et al. 2012. PyTorch divides alpha of the response normalization by its window."""
 
-    def __init__(self, classes: int):
+    def __init__(self, classes: int, width: float = 1.0):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 96, 11, 4)
-        self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
-        self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
-        self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
-        self.conv5 = nn.Conv2d(384, 256, 3, padding=1, groups=2)
+        k1, k2, k3, units = (int(n * width) for n in (96, 256, 384, 4096))
+        self.conv1 = nn.Conv2d(3, k1, 11, 4)
+        self.conv2 = nn.Conv2d(k1, k2, 5, padding=2, groups=2)
+        self.conv3 = nn.Conv2d(k2, k3, 3, padding=1)
+        self.conv4 = nn.Conv2d(k3, k3, 3, padding=1, groups=2)
+        self.conv5 = nn.Conv2d(k3, k2, 3, padding=1, groups=2)
         self.norm = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
         self.pool = nn.MaxPool2d(3, 2)
-        self.fc6, self.fc7, self.fc8 = nn.Linear(9216, 4096), nn.Linear(4096, 4096), nn.Linear(4096, classes)
+        self.fc6, self.fc7, self.fc8 = nn.Linear(36 * k2, units), nn.Linear(units, units), nn.Linear(units, classes)
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -109,8 +110,8 @@ def network(chosen: Any) -> nn.Module:
     """The network of a workload: examples to scores [batch, classes]; images are [batch, channels, height, width]."""
     units = 256 if chosen.name.endswith("_long") else 128
     match chosen.name.removesuffix("_long"):
-        case "alexnet":
-            return AlexNet(chosen.classes)
+        case "alexnet" | "alexnet_toy":
+            return AlexNet(chosen.classes, chosen.width)
         case "resnet18":
             return resnet18(chosen.classes)
         case "lstm":

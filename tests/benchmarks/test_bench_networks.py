@@ -22,7 +22,7 @@ def weights_of(model, name):
     return dict(zip(names, arrays, strict=True))
 
 
-@pytest.mark.parametrize("name", ["lenet", "cifar_quick", "mlp", "lstm", "gru", "digits"])
+@pytest.mark.parametrize("name", ["lenet", "cifar_quick", "mlp", "lstm", "gru", "digits", "alexnet_toy"])
 def test_millrace_and_plain_jax_predict_the_same(name):
     chosen = NETWORKS[name]
     model, plain = network(chosen), plain_network(chosen)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from millrace.engines.function import function
+from millrace.engines.function import engine_named, function
 from millrace.ir.core import functional
 from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable, snapshot
@@ -18,6 +18,8 @@ from millrace.ir.types import TensorType
 SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (256, 4096, 4096))  # rows, inner, columns
 SECONDS = 0.4  # for each shape: enough calls to meet one that nothing disturbs
 SQUARE = (8192, 8192)  # float32, 256 MiB: far more than a processor's caches hold
+GPU_SHAPES = ((8192, 8192, 8192), (16384, 16384, 16384))  # so large that starting a call counts for nothing
+GPU_SQUARE = (16384, 16384)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,16 @@ class Peak:
 
 def measured(dtype: str = "float32") -> Peak:
     """The peak with the compiler on this machine: the fastest call of several products, and of a pass over memory."""
-    return Peak(max(product(shape, dtype) for shape in SHAPES), memory())
+    return Peak(best_product(dtype), memory())
+
+
+def best_product(dtype: str = "float32") -> float:
+    """Floating-point operations a second of the best of several matrix products, of "float32" or "bfloat16"."""
+    return max(product(shape, dtype) for shape in (SHAPES if is_processor() else GPU_SHAPES))
+
+
+def is_processor() -> bool:
+    return engine_named("xla").platform == "cpu"
 
 
 def product(shape: tuple[int, int, int], dtype: str) -> float:
@@ -52,7 +63,8 @@ def product(shape: tuple[int, int, int], dtype: str) -> float:
 
 def memory() -> float:
     """Bytes a second: an array that is read and written in its place, as an optimizer does with weights."""
-    held = Variable(np.ones(SQUARE, np.float32), "peak/memory", trainable=False)
+    square = SQUARE if is_processor() else GPU_SQUARE
+    held = Variable(np.ones(square, np.float32), "peak/memory", trainable=False)
     step = function([], (), {held: functional().negative(held)}, engine="xla")
 
     def call() -> Any:
@@ -60,7 +72,7 @@ def memory() -> float:
         with snapshot([held]) as buffers:
             return buffers[0]
 
-    return 2.0 * 4 * SQUARE[0] * SQUARE[1] / fastest(call)
+    return 2.0 * 4 * square[0] * square[1] / fastest(call)
 
 
 def on_device(array: np.ndarray) -> Any:
