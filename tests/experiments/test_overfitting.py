@@ -11,9 +11,9 @@ from millrace.data.datasets import Dataset
 from millrace.data.memory import ArraySource
 from millrace.data.stats import pixel_stats
 from millrace.experiments import Scale, Setting, experiment_named, overfitting
-from millrace.experiments.arms import Arm, Curve
+from millrace.experiments.arms import Curve
 from millrace.experiments.imagenette_pictures import Photographs
-from millrace.experiments.overfitting import HELD_BACK, PLAIN, front, network, outcome
+from millrace.experiments.overfitting import HELD_BACK, PLAIN, both, front, network, outcome
 
 TINY = Scale(images=40, validation=20, epochs=7, width=4, batch_size=10, size=67)
 
@@ -60,7 +60,9 @@ def test_the_quick_form_trains_the_whole_network_of_the_paper():
 
 
 def test_the_networks_differ_in_augmentation_and_dropout_alone(pictures):
-    plain, other = ([layer.name for layer in network(pictures, 4, how).layers] for how in (False, True))
+    models = [arm.build() for arm in both(pictures, TINY)]
+    assert [type(model.get_layer("crop")).__name__ for model in models] == ["CenterCrop", "RandomCrop"]
+    plain, other = ([layer.name for layer in model.layers] for model in models)
     assert [name for name in other if name not in plain] == ["reflection", "drop6", "drop7"]
     assert [name for name in other if name in plain] == plain
 
@@ -107,14 +109,14 @@ def test_a_toy_run(pictures, tmp_path, monkeypatch):
 
 def test_the_rate_ends_at_a_tenth(pictures):
     scale = experiment_named("overfitting").quick_scale
-    arm = Arm(PLAIN, lambda: None, overfitting.dropping(0.01, scale.epochs))
-    measure = overfitting.Measure(arm, pictures, 0, scale.epochs, overfitting.Watch(lambda line: None, scale.epochs))
-    measure.model = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=None))
-    rates = []
-    for epoch in range(scale.epochs):
-        measure.on_epoch_begin(epoch, {})
-        rates.append(measure.model.optimizer.learning_rate)
-    assert rates[0] == 0.01 and rates[-1] == pytest.approx(0.001)
+    for arm in both(pictures, scale):
+        measure = overfitting.Measure(arm, pictures, 0, scale.epochs, overfitting.Watch(lambda line: None, 60))
+        measure.model = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=None))
+        rates = []
+        for epoch in range(scale.epochs):
+            measure.on_epoch_begin(epoch, {})
+            rates.append(measure.model.optimizer.learning_rate)
+        assert rates[:20] == [0.01] * 20 and rates[-1] == pytest.approx(0.001)
 
 
 # ---- what is said of curves

@@ -82,8 +82,8 @@ def verdict(
     bounds = f"{difference.text()} points, 95% over {seeds_text(count)}"
     if not difference.clear:
         return (
-            f"{name}: the difference to {base} ({bounds}) is within the spread over the seeds: the {setting.form} form "
-            f"cannot tell. {more(setting)}"
+            f"{name}: the difference to {base} in {measure} ({bounds}) is within the spread over the seeds: the "
+            f"{setting.form} form cannot tell. {more(setting)}"
         )
     agrees = "as the paper says" if seen == claim else f"the paper says {SAYS[claim]}"
     return f"{name}: the {measure} is {size} {SAYS[seen]} than {than} ({bounds}): {agrees}."

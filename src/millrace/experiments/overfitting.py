@@ -63,16 +63,21 @@ def run(setting: Setting) -> Outcome:
     """Train both for the same number of epochs, with the same first weights and batches, and compare the gaps."""
     scale = setting.scale
     photographs = imagenette_photographs(scale)
-    arms = [
-        Arm(name, partial(network, photographs, scale.width, held_back), dropping(RATE, scale.epochs))
-        for name, held_back in ((PLAIN, False), (HELD_BACK, True))
-    ]
+    arms = both(photographs, scale)
     watch = Watch(setting.say, len(arms) * len(setting.seeds) * scale.epochs)
     curves = {}
     for arm in arms:
         trainee = Trainee(arm)
         curves[arm.name] = [train(trainee, photographs, seed, scale, watch) for seed in setting.seeds]
     return outcome(setting, curves)
+
+
+def both(photographs: Photographs, scale: Scale) -> list[Arm]:
+    """The plain network and the other."""
+    return [
+        Arm(name, partial(network, photographs, scale.width, held_back), dropping(RATE, scale.epochs))
+        for name, held_back in ((PLAIN, False), (HELD_BACK, True))
+    ]
 
 
 def train(trainee: Trainee, photographs: Photographs, seed: int, scale: Scale, watch: Watch) -> Curve:
