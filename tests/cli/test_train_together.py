@@ -94,8 +94,8 @@ def test_a_process_that_dies_ends_the_others_and_is_named(tmp_path, environment)
     numbers = children(process)
     os.kill(numbers[1], signal.SIGKILL)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 2, said
-    assert "process 1 of 2 failed" in said and "--resume" in said
+    assert process.returncode == 3, said
+    assert "process 1 of 2 was ended by signal 9" in said and "--resume" in said
     assert all_ended(numbers)
     assert Run.open(tmp_path / "mlp-1").state.name in ("killed", "failed")
 
@@ -107,9 +107,27 @@ def test_a_process_that_dies_ends_the_others_and_is_named(tmp_path, environment)
         (["--mesh", "two"], "a mesh is said as data=2,tower=2"),
         (["--mesh", "data=3", "--processes", "2"], "2 processes cannot share evenly"),
         (["--mesh", "data=3", "--batch-size", "32"], "cannot be divided over the 3 devices"),
+        (["--engine", "numpy", "--processes", "2"], "nothing to share"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(arguments, says, tmp_path, environment):
     command = [*COMMAND, "mlp", "--epochs", "1", "--out", str(tmp_path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2 and says in " ".join(done.stderr.split()), done.stderr
+
+
+def test_a_demonstration_is_made_by_one(tmp_path, environment):
+    command = [*COMMAND, "hopfield", "--processes", "2", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2 and "shown by one process" in done.stderr
+    assert not list(tmp_path.glob("hopfield*"))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes where Linux shows them")
+def test_who_is_asked_to_end_takes_its_processes_along(tmp_path, environment):
+    process = started(tmp_path, environment)
+    numbers = children(process)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert all_ended(numbers)

@@ -121,7 +121,7 @@ def pack_without_a_class(root, tmp_path):
         (lambda root, _: root / "train", ["lacks the folder train", "it holds n01440764, n02102040, n03000684"]),
         (lambda root, _: shutil.rmtree(root / "val"), ["lacks the folder val", "it holds train"]),
         (rename_a_class, ["1 classes", "lacks (n09)"]),
-        (unpack_nothing, ["1 archives that are not unpacked", "tar xf"]),
+        (unpack_nothing, ["archives that are not unpacked (1)", "tar xf"]),
         (nest, ["but", "ILSVRC/Data/CLS-LOC does: give that"]),
         (pack_train, ["is one packed folder: give the folder above it"]),
         (pack_without_a_class, ["is packed without 1 of the classes", "n02102040", "pack it again"]),

@@ -1,6 +1,7 @@
 """Training in several processes that share a mesh: what one process sees, all see together."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import millrace as mr
 from millrace.data.rows import Rows, batches
 from millrace.data.source import Taken
 from millrace.engines.processes import Processes, join_processes
-from millrace.ir.errors import ArgumentError
+from millrace.ir.errors import ArgumentError, FileError, MillraceError
 from millrace.ops.stages import Batch
 from millrace.training.checkpoint import DamagedError
 from millrace.training.checkpoints import Checkpoints
@@ -66,7 +67,16 @@ def test_two_processes_learn_what_one_does(pair, alone):
 
 def test_both_processes_have_the_same_numbers_to_the_bit(pair):
     _, _, (one, other) = pair
-    assert {k: v for k, v in one.items() if k != "first"} == {k: v for k, v in other.items() if k != "first"}
+    mine, theirs = ({k: v for k, v in seen.items() if k not in ("first", "asked")} for seen in (one, other))
+    assert mine == theirs
+
+
+def test_a_batch_of_which_one_process_can_read_nothing_stops_nobody(pair, alone):
+    mesh, _, (one, other) = pair
+    assert np.isfinite(one["torn"][0]).all() and one["torn"] == other["torn"]
+    assert one["torn"][0] == pytest.approx(alone["torn"][0], rel=1e-5)
+    if mesh == "data=2":  # each reads its own half of a batch, and one record where its half is empty
+        assert (one["asked"], other["asked"]) == ([0, 1, 2, 3, 8, 9, 10], [4, 5, 6, 7, 8])
 
 
 def test_who_has_it_all_writes_one_file_and_parts_go_into_a_directory(pair):
@@ -97,8 +107,6 @@ def test_one_process_goes_on_from_what_two_have_written(pair, alone):
 
 @pytest.mark.parametrize("what", ["the description", "an array", "everything"])
 def test_damage_to_a_directory_of_parts_is_noticed(pair, what, tmp_path):
-    import shutil
-
     mesh, kept, _ = pair
     if mesh != "tower=2":
         return
@@ -141,13 +149,14 @@ def test_a_single_process_needs_nobody():
     assert join_processes({}) == join_processes({"MILLRACE_PROCESSES": "1", "MILLRACE_PROCESS": "0"}) == Processes()
 
 
+@pytest.mark.parametrize("torn", [9, 13])
 @pytest.mark.parametrize("count", [20, 21, 3])
-def test_shares_of_a_batch_make_up_the_whole_and_read_no_more(count):
+def test_shares_of_a_batch_make_up_the_whole_and_read_no_more(count, torn):
     asked = []
 
     def take(epoch, numbers):
         asked.append(set(np.asarray(numbers).tolist()))
-        return Taken((np.asarray(numbers) * 10,), {n: "torn" for n, one in enumerate(numbers) if one == 9})
+        return Taken((np.asarray(numbers) * 10,), {n: "torn" for n, one in enumerate(numbers) if one == torn})
 
     rows = Rows(count, take, lambda epoch, number: f"record {number}")
     whole = batches(Batch(8), rows)
@@ -164,3 +173,64 @@ def test_shares_of_a_batch_make_up_the_whole_and_read_no_more(count):
         np.testing.assert_array_equal(both[real], want.arrays[0][real])
         assert {**first.broken, **second.broken} == want.broken
         assert first.count == second.count == want.count
+
+
+def test_a_new_form_of_a_checkpoint_takes_the_place_of_the_other(tmp_path):
+    kept = Checkpoints(tmp_path / "kept")
+    for path in (kept.path(1, 0), kept.best):
+        directory = path.with_suffix(".sharded")
+        directory.mkdir(parents=True)
+        (directory / "about.safetensors").write_bytes(b"old")
+    kept.write(1, 0, {"w": np.ones(2, np.float32)}, {"progress": {}}, best=True)
+    assert {path.name for path in kept.directory.iterdir()} == {kept.path(1, 0).name, "best.safetensors"}
+
+
+def test_one_file_that_has_become_a_directory_is_found(tmp_path):
+    kept = Checkpoints(tmp_path / "kept.safetensors")
+    (tmp_path / "kept.sharded").mkdir()
+    assert kept.files == [tmp_path / "kept.sharded"]
+
+
+def test_a_directory_that_is_removed_while_it_is_read_is_no_damage(pair, tmp_path, monkeypatch):
+    from millrace.training import sharded
+
+    mesh, kept, _ = pair
+    if mesh != "tower=2":
+        return
+    directory = tmp_path / "kept"
+    shutil.copytree(kept, directory)
+    newest = directory / "checkpoint-00004-0000000.sharded"
+
+    def removed(path):
+        shutil.rmtree(newest)
+        raise FileNotFoundError(2, "gone")
+
+    monkeypatch.setattr(sharded, "sums", removed)
+    with pytest.raises(FileError, match="has been removed") as caught:
+        load_sharded(newest)
+    assert not isinstance(caught.value, DamagedError)
+
+
+def test_what_lies_with_others_is_refused_in_words(tmp_path):
+    class Elsewhere:
+        is_fully_addressable = is_fully_replicated = False
+
+    w = mr.Variable(np.ones(3, np.float32), name="w")
+    w._buffer = Elsewhere()
+    with pytest.raises(MillraceError, match="'w' lies in parts with several processes"):
+        w.numpy()
+
+
+def test_only_the_first_process_records(monkeypatch, tmp_path):
+    monkeypatch.setattr("millrace.training.trainer.processes", lambda: Processes(2, 1))
+    model = mr.Sequential([mr.layers.Input((2,)), mr.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    seen = []
+
+    class Mine(mr.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs):
+            seen.append(epoch)
+
+    recorders = [mr.callbacks.JsonLines(tmp_path / "m.jsonl"), mr.callbacks.CSVLogger(tmp_path / "m.csv"), Mine()]
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=2, callbacks=recorders)
+    assert seen == [0, 1] and not list(tmp_path.iterdir())

@@ -17,6 +17,8 @@ os.environ |= {
 
 import millrace as mr
 from millrace import layers
+from millrace.data.source import Source, Taken
+from millrace.ir.types import TensorType
 
 here = mr.join_processes()
 
@@ -53,4 +55,23 @@ more = again.fit(x, y, batch_size=8, epochs=4, verbose=0, seed=2, callbacks=[kep
 seen["after"] = more.history["loss"]
 seen["held"] = again.evaluate(x, y, batch_size=8)
 seen["predicted"] = again.predict(x, batch_size=8).tolist()
+
+
+class Torn(Source):
+    """Eleven records, of which the last three cannot be read: in the last batch of eight, all of the first's share."""
+
+    name, count = "torn", 11
+    elements = (TensorType("float32", (6, 6, 2)), TensorType("int32", ()))
+
+    def take(self, numbers):
+        asked.update(map(int, numbers))
+        columns = np.ones((len(numbers), 6, 6, 2), np.float32), (numbers % 3).astype(np.int32)
+        return Taken(columns, {n: "torn" for n, one in enumerate(numbers) if one in (8, 9, 10)})
+
+
+asked = set()
+last = made(spread)
+broken = last.fit(Torn(), batch_size=8, verbose=0, shuffle=False)
+seen["torn"] = [broken.history["loss"], [float(np.abs(w).sum()) for w in last.get_weights()] if "data" in mesh else []]
+seen["asked"] = sorted(asked)
 (Path(directory) / f"seen-{number}.json").write_text(json.dumps(seen))

@@ -9,7 +9,7 @@ from millrace.explain import crossing
 from millrace.explain.passes import owners, places
 from millrace.explain.plan import rows, show
 from millrace.ir.errors import ArgumentError
-from millrace.ir.mesh import Mesh
+from millrace.ir.mesh import Mesh, check_batch
 
 
 def explain_plan(name: str, batch_size: int | None, mesh: str | None) -> None:
@@ -24,6 +24,8 @@ def explain_plan(name: str, batch_size: int | None, mesh: str | None) -> None:
     spread = None if mesh is None else Mesh.of_text(mesh)
     engine = engine_named("xla", spread)  # before anything starts JAX: a processor can be split only then
     chosen = ready(name, batch_size)
+    if spread is not None:
+        check_batch(chosen.batch_size, spread)
     console = Console(highlight=False, markup=False)
     console.print(f"What is chosen for a training step of {name}, {chosen.batch_size} examples\n")
     if spread is None or spread.size == 1:

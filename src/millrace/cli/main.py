@@ -14,7 +14,10 @@ from cyclopts import App, CycloptsError, Parameter
 
 from millrace import __version__
 from millrace.cli.options import Whole
-from millrace.ir.errors import MillraceError
+from millrace.ir.errors import ArgumentError, LostProcessError, MillraceError
+
+LOST = 3  # exit code of a process whose run has lost another one
+asked: list[str] | None = None  # what the command was called with
 
 app = App(
     name="millrace",
@@ -96,8 +99,11 @@ def train(
     """
     if processes is not None and processes != 1 and "MILLRACE_PROCESSES" not in os.environ:
         from millrace.cli.launch import launched
+        from millrace.models import Demonstration, recipe
 
-        raise SystemExit(launched(processes, sys.argv[1:]))
+        if model is not None and isinstance(recipe(model), Demonstration):
+            raise ArgumentError(f"{model} is shown by one process: leave --processes out.")
+        raise SystemExit(launched(processes, sys.argv[1:] if asked is None else asked))
     from millrace.engines.processes import join_processes
 
     if not join_processes().first:
@@ -268,17 +274,21 @@ def doctor(*, verify: Annotated[bool, Parameter(negative=())] = False) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command: exit code 2 for what the user can mend, 130 for Ctrl-C, no traceback."""
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    global asked
+    asked = tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
         app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         fail(f"{str(error).strip()}\n  `millrace --help` lists the commands, `millrace COMMAND --help` its options.", 2)
+    except LostProcessError as error:
+        fail(str(error), LOST)
     except MillraceError as error:
         fail(str(error), 2)
     except KeyboardInterrupt as error:
         fail(str(error) or "stopped.", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left: nothing to say
+        leave(0)
     except Exception as error:
         if os.environ.get("MILLRACE_DEBUG"):
             raise
@@ -291,10 +301,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fail(message: str, code: int) -> None:
     print(f"millrace: {message}", file=sys.stderr)
+    leave(code)
+    raise SystemExit(code)
+
+
+def leave(code: int) -> None:
+    """End at once where others take part: an orderly end waits for them, and they wait for this process."""
     from millrace.engines.processes import processes
 
-    if processes().count > 1:  # an orderly end waits for the others, who wait for this one
+    if processes().count > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    raise SystemExit(code)

@@ -13,7 +13,7 @@ from millrace.data.datasets import Dataset
 from millrace.engines.function import engine_named
 from millrace.engines.processes import first_then_others, processes, said_by_first
 from millrace.explain.report import write_report
-from millrace.ir.errors import ArgumentError, FileError, MillraceError, one_of
+from millrace.ir.errors import ArgumentError, FileError, LostProcessError, MillraceError, one_of
 from millrace.ir.mesh import Mesh
 from millrace.layers.arguments import number
 from millrace.layers.base import set_seed
@@ -160,7 +160,7 @@ def resume_run(path: Path, name: str | None, settings: Settings) -> None:
         raise ArgumentError(
             f"{path} goes on as it began ({config['model']}, seed {config['seed']}, batches of "
             f"{config['batch_size']}): with --resume only --epochs, --engine, --save-every, --keep, --on-broken, "
-            "--workers and, where it has moved, --data can be given."
+            "--workers, --mesh and, where it has moved, --data can be given."
         )
     config |= settings.lasting | settings.of_recipe
     before = run.state.name
@@ -239,10 +239,15 @@ def compiled(chosen: Recipe, config: dict[str, Any], data: Dataset) -> Model:
 
 def mesh_of(config: dict[str, Any]) -> Mesh | None:
     """The devices of a run: those that were asked for, or those of all processes, which then share each batch."""
-    if config.get("mesh") is not None:
-        return Mesh.of_text(config["mesh"])
-    if processes().count == 1:
-        return None
+    mesh = None if config.get("mesh") is None else Mesh.of_text(config["mesh"])
+    count = processes().count
+    if count == 1:
+        return mesh
+    if config["engine"] != "xla" or (mesh is not None and mesh.size < count):
+        what = f"the mesh {mesh}" if config["engine"] == "xla" else "the numpy engine"
+        raise ArgumentError(f"{what} leaves {count} processes nothing to share: each would make the whole run.")
+    if mesh is not None:
+        return mesh
     from millrace.engines.devices import every_device
 
     return every_device()
@@ -255,24 +260,28 @@ def fit(
     """Train to the end, then write the report."""
     started = time.perf_counter()
     recorders = run.callbacks(config.get("save_every"), config.get("keep", 3))
-    shown = [Progress(chosen.unit)] if processes().first else []
     try:
         model.fit(
             data.x_train, data.y_train, batch_size=config["batch_size"], epochs=config["epochs"],
             validation_data=data.validation, seed=config["seed"], workers=workers,
             on_broken=config.get("on_broken", ON_BROKEN[0]),
-            callbacks=[*chosen.callbacks(), *recorders, *shown], verbose=0,
+            callbacks=[*chosen.callbacks(), *recorders, Progress(chosen.unit)], verbose=0,
             initial_epoch=epoch, initial_step=step,
         )  # fmt: skip
     except Interrupted as stop:
         if stop.epoch >= config["epochs"]:
             print("\nCtrl-C came when training was over; the report follows.")
-            return finish(run, model, data, chosen, started)
+            return finish(run, model, data, chosen, config, started)
         raise KeyboardInterrupt(
             f"stopped after {stop.step} steps of epoch {stop.epoch + 1}; {saved_up_to(run, stop)}\n"
             f"  Go on with: millrace train --resume {run.path}"
         ) from None
-    finish(run, model, data, chosen, started)
+    except Exception as error:
+        if processes().count > 1 and type(error).__name__ == "JaxRuntimeError":
+            said = (str(error).splitlines() or [""])[0]
+            raise LostProcessError(f"another process of this run has ended, or cannot be reached ({said}).") from None
+        raise
+    finish(run, model, data, chosen, config, started)
 
 
 def saved_up_to(run: Run, stop: Interrupted) -> str:
@@ -286,10 +295,12 @@ def saved_up_to(run: Run, stop: Interrupted) -> str:
     return f"saved is what it had learned after {step} steps of epoch {epoch + 1}."
 
 
-def finish(run: Run, model: Model, data: Dataset, chosen: Recipe, started: float) -> None:
+def finish(
+    run: Run, model: Model, data: Dataset, chosen: Recipe, config: dict[str, Any], started: float
+) -> None:  # fmt: skip
     """Write the report of a run that is over, and say what came of it."""
     if processes().count > 1:
-        alone(model, chosen)
+        alone(model, chosen, config)
         if not processes().first:
             return
     print(f"\nTrained in {duration(time.perf_counter() - started)}.")
@@ -308,9 +319,10 @@ def finish(run: Run, model: Model, data: Dataset, chosen: Recipe, started: float
         print(f"Try it: millrace predict {run.path} {what}")
 
 
-def alone(model: Model, chosen: Recipe) -> None:
+def alone(model: Model, chosen: Recipe, config: dict[str, Any]) -> None:
     """Give every process the whole model, to use by itself: what follows is done by the first."""
     from millrace.engines.devices import bring_home
 
     bring_home(model.weights)
-    model.compile(chosen.optimizer(chosen.learning_rate), chosen.loss, list(chosen.metrics))
+    rate, engine = chosen.learning_rate, config["engine"]
+    model.compile(chosen.optimizer(rate), chosen.loss, list(chosen.metrics), engine=engine)

@@ -56,10 +56,10 @@ def _opened(place: Path) -> Source:
     if any((place / name).is_file() for name in (PACK, UNFINISHED)):
         source: Source = Packed(place)
     else:
-        archives = len(list(place.glob("*.tar")))
-        if archives:
+        packed = sum(not path.with_suffix("").is_dir() for path in place.glob("*.tar"))
+        if packed:
             raise FileError(
-                f"{place} holds {archives:,} archives that are not unpacked: each n*.tar belongs into a folder of its "
+                f"{place} holds archives that are not unpacked ({packed:,}): each n*.tar belongs into a folder of its "
                 'name, as by `for f in n*.tar; do mkdir "${f%.tar}" && tar xf "$f" -C "${f%.tar}" && rm "$f"; done`.'
             )
         from millrace.data.image_folder import ImageFolder  # with Pillow: only who looks at pictures waits for it

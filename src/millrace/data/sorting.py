@@ -46,7 +46,7 @@ def validation_labels(path: str | Path) -> dict[str, str]:
             raise FileError(f"{path} holds no {GROUND_TRUTH} and no {KAGGLE}: expected {EXPECTED}.")
         path = found
     try:
-        lines = path.read_text("utf-8").split("\n")
+        lines = path.read_text("utf-8-sig").split("\n")
     except FileNotFoundError:
         raise FileError(f"{path} does not exist: expected {EXPECTED}.") from None
     except (OSError, ValueError) as error:

@@ -26,12 +26,12 @@ BYTES = {"pred": 1, "bf16": 2}
 
 @dataclass(frozen=True)
 class Crossing:
-    """One exchange between devices, each time the program runs.
+    """One exchange between devices; within a loop, all its rounds, where XLA says how many they are.
 
     kind: all-gather makes whole what is split, all-reduce adds up what each device has a share of, reduce-scatter
     leaves each a part of that sum, collective-permute hands parts on. axes: of the mesh, along which devices exchange.
-    shapes: what each device holds afterwards. bytes: what each device receives. node: the operation that needs it, None
-    where it cannot be told.
+    shapes: what each device holds afterwards, in one round. bytes: what each device receives, on average. node: the
+    operation that needs it, None where it cannot be told.
     """
 
     kind: str
@@ -43,7 +43,8 @@ class Crossing:
 
 def crossings(text: str, graph: Graph, mesh: Mesh) -> list[Crossing]:
     """The exchanges of a compiled program, in its order."""
-    sources = hlo.sources(hlo.parse(text))
+    program = hlo.parse(text)
+    sources = hlo.sources(program)
     found = []
     for line in text.splitlines():
         match = LINE.match(line)
@@ -51,17 +52,31 @@ def crossings(text: str, graph: Graph, mesh: Mesh) -> list[Crossing]:
             continue
         name, result, kind, rest = match.groups()
         arrays = ARRAY.findall(result)
-        if "-start(" in line and kind in ("all-gather", "collective-permute"):
-            arrays = arrays[1:2]  # an exchange that is begun names what it takes, too
+        if "-start(" in line and kind == "all-gather":
+            arrays = arrays[len(arrays) // 2 :]  # an exchange that is begun names what it takes, too
+        elif "-start(" in line and kind == "collective-permute":
+            arrays = arrays[1:2]
         groups = _groups(rest)
         axes = _axes(groups, mesh)
         n = prod(mesh.along(axis) for axis in axes)
-        size = sum(_size(kind, dims) for kind, dims in arrays)
+        size = sum(_size(kind, dims) for kind, dims in arrays) * _rounds(name, program)
+        if kind == "collective-permute":  # a device is given something for each pair that it ends
+            size = size * len(groups) // mesh.size
         number = sources.get(name)
         node = None if number is None else graph.nodes[number]
         shapes = tuple(f"{kind}[{dims.replace(',', ', ')}]" for kind, dims in arrays)
         found.append(Crossing(kind, axes, shapes, _received(kind, size, n), node))
     return found
+
+
+def _rounds(name: str, program: hlo.Program) -> int:
+    """How often an instruction runs: the rounds of the loops around it."""
+    rounds = 1
+    while name in program.stands_in:
+        name = program.runs.get(program.stands_in[name], "")
+        if name in program.instructions:
+            rounds *= program.instructions[name].rounds
+    return rounds
 
 
 def _received(kind: str, size: int, devices: int) -> int:

@@ -40,7 +40,7 @@ class Devices:
                 f"({kind})."
                 + (
                     " To split a processor into several devices, start Python with "
-                    f"JAX_NUM_CPU_DEVICES={mesh.size} in the environment."
+                    f"JAX_NUM_CPU_DEVICES={mesh.size // processes().count} in the environment."
                     if kind == "CPU"
                     else ""
                 )

@@ -16,7 +16,7 @@ from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.mesh import Mesh
 from millrace.ir.rewrite import simplify
-from millrace.ir.state import STATE_LOCK, STEP_LOCK, Variable, buffers_of, replace, snapshot
+from millrace.ir.state import STATE_LOCK, STEP_LOCK, Variable, buffers_of, here, replace, snapshot
 from millrace.ir.types import as_dtype, is_float_array
 
 ENGINES = ("xla", "numpy")
@@ -181,7 +181,7 @@ def replay(graph: Graph, arrays: Sequence[Any]) -> NonFiniteError:
             return NonFiniteError(f"input {_label(value)!r} is not finite at index {bad}: clean the data first.")
     variables = graph.variables
     with snapshot(variables) as buffers:
-        state = {v: np.array(b) for v, b in zip(variables, buffers, strict=True)}
+        state = {v: here(v, b) for v, b in zip(variables, buffers, strict=True)}
     for variable, array in state.items():
         bad = _first_bad(array)
         if bad is not None:

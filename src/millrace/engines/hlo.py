@@ -15,6 +15,7 @@ CALLED = re.compile(r"(?:calls|to_apply|body|condition|true_computation|false_co
 BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 LINE = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 OP_NAME = re.compile(r'op_name="([^"]*)"')
+ROUNDS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 AROUND = ("while", "call", "conditional")  # instructions that only run others
 
 
@@ -27,6 +28,7 @@ class Instruction:
     operands: list[str]
     called: list[str]
     scope: int | None  # the number of the node in its own name
+    rounds: int = 1  # of a loop, as far as XLA knows
 
 
 @dataclass
@@ -68,8 +70,9 @@ def parse(text: str) -> Program:
         scope = SCOPE.search(said[1]) if said else None
         called = CALLED.findall(rest) + [name for group in BRANCHES.findall(rest) for name in NAME.findall(group)]
         made = Instruction(
-            found[1], opcode, NAME.findall(arguments.partition(")")[0]), called, int(scope[1]) if scope else None
-        )
+            found[1], opcode, NAME.findall(arguments.partition(")")[0]), called, int(scope[1]) if scope else None,
+            int(rounds[1]) if (rounds := ROUNDS.search(rest)) else 1,
+        )  # fmt: skip
         program.instructions[made.name] = made
         program.inside[computation].append(made.name)
         program.stands_in[made.name] = computation

@@ -12,8 +12,12 @@ Where Slurm, Open MPI or another starter that JAX knows has started them, MILLRA
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from millrace.ir.errors import ArgumentError, MillraceError
@@ -65,14 +69,25 @@ def join_processes(environment: Mapping[str, str] | None = None) -> Processes:
         if ":" not in said.get(COORDINATOR, ""):
             raise ArgumentError(f"{COORDINATOR} must say where process 0 listens, such as 10.0.0.1:12345.")
         arguments = {"coordinator_address": said[COORDINATOR], "num_processes": count, "process_id": number}
-    from millrace.engines.xla import jax
+    from millrace.engines.xla import jax, joined
 
     try:
         jax.distributed.initialize(**arguments, initialization_timeout=START, shutdown_timeout_seconds=DAY)
     except (RuntimeError, ValueError) as error:
         raise MillraceError(f"the other processes cannot be joined: {str(error).splitlines()[0]}") from None
-    _joined = Processes(jax.process_count(), jax.process_index())
+    _joined = Processes(*joined())
+    sys.excepthook = partial(_leave, sys.excepthook)
+    with suppress(ValueError):  # on a thread of the user's own
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # JAX would have it wait for the others
     return _joined
+
+
+def _leave(said: Callable[..., Any], *error: Any) -> None:
+    """End at once after an error that nobody caught: an orderly end waits for the others, who wait for this one."""
+    said(*error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def first_then_others(do: Callable[[], T], topic: str = "run") -> T:

@@ -48,6 +48,13 @@ def said(name: str, text: str | None, seconds: int) -> str:
     return str(_service().blocking_key_value_get(name, seconds * 1000))
 
 
+def joined() -> tuple[int, int]:
+    """How many processes have joined, and which this one is. JAX's own question would start its devices."""
+    from jax._src.distributed import global_state
+
+    return int(global_state.num_processes or 1), int(global_state.process_id or 0)
+
+
 def _service() -> Any:
     """JAX offers no public way to it."""
     from jax._src.distributed import global_state
@@ -59,4 +66,6 @@ def versions() -> dict[str, str]:
     return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
 
 
-__all__ = ["ALLOCATOR", "gathered", "jax", "jaxlib", "jnp", "lax", "meet", "said", "set_xla_metadata", "versions"]
+__all__ = [
+    "ALLOCATOR", "gathered", "jax", "jaxlib", "jnp", "joined", "lax", "meet", "said", "set_xla_metadata", "versions",
+]  # fmt: skip

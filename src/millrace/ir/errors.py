@@ -52,6 +52,10 @@ class NonFiniteError(MillraceError, FloatingPointError):
     """A value became infinite or not-a-number."""
 
 
+class LostProcessError(MillraceError):
+    """Another process that takes part in the work has ended, or cannot be reached."""
+
+
 class ArgumentError(MillraceError, ValueError):
     """An argument that is out of range, of the wrong kind, or unknown."""
 

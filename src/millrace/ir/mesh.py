@@ -28,6 +28,8 @@ class Mesh:
         if not axes:
             raise ArgumentError("a mesh needs at least one axis: Mesh(data=2), say.")
         for name, size in axes.items():
+            if not name.isidentifier():
+                raise ArgumentError(f"the name of a mesh axis must be a word, got {name!r}.")
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ArgumentError(f"the mesh axis {name!r} must be a number of devices, at least 1, got {size!r}.")
         object.__setattr__(self, "axes", tuple(axes.items()))
@@ -58,3 +60,12 @@ class Mesh:
 
     def __str__(self) -> str:
         return ",".join(f"{name}={size}" for name, size in self.axes)
+
+
+def check_batch(size: int, mesh: Mesh) -> None:
+    """Raise ArgumentError for a batch that the devices of a mesh cannot share evenly."""
+    shares = mesh.along(BATCH_AXIS)
+    if size % shares:
+        raise ArgumentError(
+            f"batch_size={size} cannot be divided over the {shares} devices of the mesh axis {BATCH_AXIS!r}."
+        )

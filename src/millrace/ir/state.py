@@ -17,7 +17,7 @@ import numpy as np
 
 from millrace.ir.core import Expression, Op, Value, outside_layers
 from millrace.ir.dims import same, shape_text
-from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
+from millrace.ir.errors import ArgumentError, DTypeError, MillraceError, ShapeError
 from millrace.ir.types import TensorType, as_dtype, native
 
 STATE_LOCK = threading.RLock()  # held while a set is read or replaced
@@ -61,7 +61,7 @@ class Variable(Expression):
     def numpy(self) -> np.ndarray:
         """A copy of what the variable holds now."""
         with snapshot([self]) as (buffer,):
-            return np.array(buffer)
+            return here(self, buffer)
 
     def assign(self, array: Any) -> None:
         """Replace what the variable holds, from outside any graph."""
@@ -78,6 +78,21 @@ class Variable(Expression):
 
     def __str__(self) -> str:
         return self.name
+
+
+def is_here(buffer: Any) -> bool:
+    """Whether this process can read all of a buffer: none of its parts lies with other processes alone."""
+    return bool(getattr(buffer, "is_fully_addressable", True) or buffer.is_fully_replicated)
+
+
+def here(variable: Variable, buffer: Any) -> np.ndarray:
+    """A copy of a variable's buffer.  Raises MillraceError where parts of it lie with other processes."""
+    if not is_here(buffer):
+        raise MillraceError(
+            f"variable {variable.name!r} lies in parts with several processes, so that none can read it alone: keep "
+            "the model with callbacks.Checkpoint, and read it from there."
+        )
+    return np.array(buffer)
 
 
 @contextmanager

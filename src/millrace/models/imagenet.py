@@ -52,7 +52,7 @@ STATS = "stats.npz"  # in a run directory
 BRIGHTEST = 255.0  # in what a pixel of 1 is
 PATIENCE, PATIENT_STEPS = 5, 2_000  # epochs, and steps, that validation may stand still before steps become shorter
 MANY, FEW_BIAS = 100, 0.1  # classes from which on biases begin at the paper's 1, and where they begin with fewer
-BATCH = 128  # of the test: no larger than those of training
+BATCH = 128  # of the test
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Callback:
                 raise one_of(f"turning point of {cls.__name__}", name, known)
 
     rank: ClassVar[int] = 0  # at the end of an epoch, what records it comes after what changes it, and savers last
+    everywhere: ClassVar[bool] = True  # whether it is called in each of several processes, or in the first alone
     early: ClassVar[bool] = False  # whether it changes the run or its logs, and remembers something
 
     model: Any  # the Model that is trained

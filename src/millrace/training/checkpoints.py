@@ -19,6 +19,13 @@ from millrace.training.checkpoint import DamagedError, packed, write_whole
 from millrace.training.sharded import SUFFIX, remove_sharded, save_sharded
 
 T = TypeVar("T")
+
+
+def changed(path: Path) -> float:
+    """When a file was written; 0 where there is none."""
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
 NAME = re.compile(rf"checkpoint-(\d+)-(\d+)(?:\.safetensors|{re.escape(SUFFIX)})")
 BEST = "best.safetensors"
 DAMAGED = ".damaged"  # how the name of a file ends that could not be read
@@ -77,8 +84,10 @@ class Checkpoints:
     @property
     def files(self) -> list[Path]:
         """All that a run can go on from, in the order in which they are tried."""
-        numbered = [self.directory] if self.is_one_file else [*self.positions().values()]
-        others = [self.best, self.best.with_suffix(SUFFIX), *([self.earlier] if self.earlier else [])]
+        one = [self.directory, self.directory.with_suffix(SUFFIX)]
+        numbered = one if self.is_one_file else [*self.positions().values()]
+        best = sorted((self.best, self.best.with_suffix(SUFFIX)), key=changed, reverse=True)
+        others = [*best, *([self.earlier] if self.earlier else [])]
         return [path for path in (*numbered, *others) if path.is_file() or (path.suffix == SUFFIX and path.is_dir())]
 
     def refuse_later(self, epoch: int, step: int) -> None:
@@ -105,6 +114,7 @@ class Checkpoints:
         if best:  # first: where a kill comes between, the run that goes on from the one before finds it anew
             write_whole(self.best, *parts)
         write_whole(self.path(epoch, step), *parts)
+        self.remove_other_form(epoch, step, "", best)
         self.remove_old()
 
     def write_parts(
@@ -120,9 +130,18 @@ class Checkpoints:
         def finish() -> None:
             written()
             if processes().first:
+                self.remove_other_form(epoch, step, SUFFIX, best)
                 self.remove_old()
 
         return finish
+
+    def remove_other_form(self, epoch: int, step: int, suffix: str, best: bool) -> None:
+        """Remove what a run with other devices kept of the same moment: a file beside a directory, or the reverse."""
+        for path in (self.path(epoch, step), *([self.best] if best else [])):
+            if suffix:
+                path.unlink(missing_ok=True)
+            else:
+                remove_sharded(path.with_suffix(SUFFIX))
 
     def remove_old(self) -> None:
         """Remove all but the last few, and the best."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,15 @@ class Input:
     source: Source
     check: Callable[[Batched], None] | None = None  # raises DataError for what a step cannot be given
     share: range | None = None  # the places of a batch that this process reads, where several share the work
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes read parts of each batch, so that nobody knows by itself whether all is broken."""
+        return self.share is not None and len(self.share) < self.batch_size
+
+    def whole_batch(self, epoch: int, number: int) -> Batched:
+        """A batch with all its records, whoever reads them otherwise."""
+        return replace(self, share=None).batches.make(epoch, number)
 
     @cached_property
     def batches(self) -> Batches:

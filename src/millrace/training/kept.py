@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from millrace.ir.errors import FileError
-from millrace.ir.state import Variable, snapshot
+from millrace.ir.state import Variable, here, is_here, snapshot
 from millrace.ir.types import is_float_array
 from millrace.training.callback import put_arrays, take_arrays
 
@@ -38,6 +38,13 @@ class Held:
         held = {name: as_held(buffer) for name, buffer in zip(self._names, self._buffers, strict=False)}
         return {**held, **self._more}
 
+    def whole_arrays(self, variables: Sequence[Variable]) -> dict[str, np.ndarray]:
+        """The same for one file.  Raises MillraceError where parts lie with other processes."""
+        for variable, buffer in zip(variables, self._buffers, strict=False):
+            if not is_here(buffer):
+                here(variable, buffer)
+        return self.arrays()
+
     @property
     def is_split(self) -> bool:
         """Whether this process has not all of the state."""
@@ -63,11 +70,6 @@ class Held:
 def as_held(buffer: Any) -> Any:
     """A buffer as an array; as it is where parts of it lie with other processes."""
     return np.asarray(buffer) if is_here(buffer) else buffer
-
-
-def is_here(buffer: Any) -> bool:
-    """Whether this process has all parts of a buffer."""
-    return bool(getattr(buffer, "is_fully_addressable", True) or buffer.is_fully_replicated)
 
 
 def description(model: Any, progress: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class Loop:
             batch = feed.take()
             if batch.broken:
                 self.without(batch.broken)
-            if batch.weights.any():
+            if batch.weights.any() or self.program.training.is_shared:  # then all make the step, or none
                 used = True
                 self.recent.append(step)
                 self.waiting.append(self.steps.train(*batch.arrays, batch.weights))
@@ -167,7 +167,7 @@ class Loop:
     def failure(self, epoch: int) -> MillraceError:
         """Which of the recent steps failed, and why: it is run again on its batch and the state before it."""
         step = self.recent[int(self.steps.completed.numpy()) - self.completed]
-        batch = self.program.training.batches.make(epoch, step - 1)
+        batch = self.program.training.whole_batch(epoch, step - 1)
         error = self.steps.explain_failure((*batch.arrays, batch.weights))
         return type(error)(
             f"training stopped at step {step} of epoch {epoch + 1}: {error}\n"
@@ -185,7 +185,7 @@ def evaluate(steps: Steps, given: Input) -> tuple[Logs, dict[str, str]]:
         for _ in range(feed.batches.count):
             batch = feed.take()
             broken |= batch.broken
-            if batch.weights.any():
+            if batch.weights.any() or given.is_shared:
                 used = True
                 steps.test(*batch.arrays, batch.weights)
     finally:

@@ -16,7 +16,7 @@ from millrace.ir.dims import solve
 from millrace.ir.errors import ArgumentError, FileError, MillraceError, ShapeError
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
-from millrace.ir.state import Variable, snapshot
+from millrace.ir.state import Variable, here, snapshot
 from millrace.layers.base import Layer
 from millrace.layers.calls import limit_numbers, limit_of, mask_of
 from millrace.training import architecture
@@ -210,14 +210,14 @@ class Model(Trainer, Layer):
                 f"{Path(path).with_suffix('.safetensors').name}."
             )
         with Held(self, progress) as held:
-            save_arrays(path, held.arrays(), held.about)
+            save_arrays(path, held.whole_arrays(self.state), held.about)
 
     def save_weights(self, path: str | Path) -> None:
         """Keep the weights alone in one safetensors file, for `load_weights`.  Raises FileError as `save` does."""
         self._need_graph("save")
         about = {"kind": "weights", "progress": {}, "weights": [v.name for v in self.weights]}
         with snapshot(self.weights) as buffers:
-            save_arrays(path, {v.name: np.asarray(b) for v, b in zip(self.weights, buffers, strict=True)}, about)
+            save_arrays(path, {v.name: here(v, b) for v, b in zip(self.weights, buffers, strict=True)}, about)
 
     def resume(self, directory: str | Path) -> dict[str, int]:
         """Take over the newest whole checkpoint of a directory, and say where `fit` goes on from there.

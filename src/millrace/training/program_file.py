@@ -60,6 +60,8 @@ def load_program(path: Path) -> dict[str, Graph]:
 class ProgramFile(Callback):
     """Writes the run's graph down when it begins, and at the end how full its input's queue was."""
 
+    everywhere = False
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 

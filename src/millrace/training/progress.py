@@ -12,6 +12,8 @@ from millrace.training.callback import Callback, History, Logs
 class Progress(Callback):
     """A bar for each epoch, with images/s, loss, metrics and the time left; plain lines without a terminal."""
 
+    everywhere = False
+
     def __init__(self, unit: str = "images") -> None:
         self.unit = unit
 

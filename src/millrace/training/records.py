@@ -22,6 +22,7 @@ from millrace.training.checkpoint import write_whole
 class JsonLines(Callback):
     """One line of JSON an epoch, in a file that a resumed run goes on with; lines of later epochs are cut off."""
 
+    everywhere = False
     rank = 1
 
     def __init__(self, path: str | Path) -> None:
@@ -73,6 +74,7 @@ class TensorBoard(Callback):
     A run that is gone on with writes a further file, which says from where on the earlier ones no longer count.
     """
 
+    everywhere = False
     rank = 1
 
     def __init__(self, directory: str | Path) -> None:
@@ -129,6 +131,7 @@ class CSVLogger(Callback):
     epochs are cut off.  Raises FileError where it cannot be written.  Source: Keras CSVLogger.
     """
 
+    everywhere = False
     rank = 1
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:

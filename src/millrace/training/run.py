@@ -236,7 +236,3 @@ class Guest(Run):
 
     def _write(self, name: str, content: str) -> None:
         pass
-
-    def callbacks(self, save_every: int | None = None, keep: int = 3, best: str | None = "val_loss") -> list[Callback]:
-        """What has to be done in every process: saving a state of which each has a part."""
-        return [one for one in super().callbacks(save_every, keep, best) if isinstance(one, Checkpoint)]

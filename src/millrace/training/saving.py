@@ -139,6 +139,7 @@ class ModelCheckpoint(Monitor):
     Source: Keras ModelCheckpoint.
     """
 
+    everywhere = False
     rank = 2
 
     def __init__(

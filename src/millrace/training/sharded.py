@@ -59,8 +59,11 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-        raise FileError(f"cannot write {path}: {reason}. Free some space or choose another place.") from None
+        reason = getattr(error, "strerror", None)
+        if reason is not None:
+            raise FileError(f"cannot write {path}: {reason}. Free some space or choose another place.") from None
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FileError(f"{path} was not written: {said}") from None
 
 
 def load_sharded(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -71,7 +74,13 @@ def load_sharded(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     whole, about = load_arrays(path / ABOUT) if (path / ABOUT).is_file() else ({}, {})
     if not about:
         raise DamagedError(f"{path} is no whole checkpoint: {ABOUT} is missing. Take an earlier one, or train again.")
-    if sums(path / ARRAYS) != about.get(FILES):
+    try:
+        found = sums(path / ARRAYS)
+    except OSError as error:
+        if not path.exists():
+            raise FileError(f"{path} has been removed while it was read.") from None
+        raise DamagedError(f"{path} cannot be read ({error}). Take an earlier one, or train again.") from None
+    if found != about.get(FILES):
         raise DamagedError(f"{path} is damaged: its files have changed. Take an earlier one, or train again.")
     orbax = _orbax()
     try:
@@ -97,7 +106,7 @@ def sums(directory: Path) -> dict[str, str]:
 
 
 def remove_sharded(path: Path) -> None:
-    """Remove a checkpoint that is a directory; `about` first, so that what is left of a kill is none."""
+    """Remove a checkpoint that is a directory, if there is one; `about` first, so that what a kill leaves is none."""
     with contextlib.suppress(OSError):
         (path / ABOUT).unlink()
     shutil.rmtree(path, ignore_errors=True)
@@ -123,7 +132,8 @@ def _finished(
     write_whole(temporary / ABOUT, *packed(whole, {**about, FILES: sums(temporary / ARRAYS)}))
     if also is not None:
         copy = also.with_name(also.name + PARTIAL)
-        _put(Path(shutil.copytree(temporary, copy, dirs_exist_ok=True)), also)
+        shutil.rmtree(copy, ignore_errors=True)  # what a kill has left
+        _put(Path(shutil.copytree(temporary, copy)), also)
     _put(temporary, path)
 
 

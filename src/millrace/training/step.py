@@ -10,6 +10,7 @@ import numpy as np
 
 from millrace import functional as mr
 from millrace.engines.function import Function, function, replay
+from millrace.engines.processes import processes
 from millrace.ir.core import Node, Value, layer_scope
 from millrace.ir.errors import NonFiniteError
 from millrace.ir.graph import Graph, again, rebuilt, topological
@@ -118,8 +119,8 @@ class Steps:
                     wrong = each.mixed(wrong, answer.goal.loss(y2, p) * samples2)
                     y, samples = each.larger(y, y2), each.larger(samples, samples2)
                 count = mr.sum(rows)
-                if answer.masked:
-                    count = mr.maximum(count, 1.0)  # a batch may consist of padding
+                if answer.masked or processes().count > 1:
+                    count = mr.maximum(count, 1.0)  # a batch may be padding, or have no record that can be read
                 mean = mr.sum(wrong * rows) / count
                 losses.append(mean if answer.goal.weight == 1 else mean * answer.goal.weight)
                 means.append(Statistic.of(wrong, rows))

@@ -11,12 +11,13 @@ import numpy as np
 from millrace.data.arrays import Arrays, epoch_order
 from millrace.data.source import Part, Source
 from millrace.engines.function import Function, engine_named
+from millrace.engines.processes import processes
 from millrace.functional import random_state
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError, DataError, one_of
 from millrace.ir.graph import topological
 from millrace.ir.leaves import Placeholder
-from millrace.ir.mesh import BATCH_AXIS, Mesh
+from millrace.ir.mesh import Mesh, check_batch
 from millrace.ir.state import Variable
 from millrace.layers.arguments import number, whole
 from millrace.layers.base import Layer
@@ -198,6 +199,8 @@ class Trainer:
         history = History()
         unit = "images" if max(value.ndim for value in self.inputs) >= 4 else "examples"
         every = [*in_order([history, *callbacks]), *([Progress(unit)] if verbose else [])]
+        if not processes().first:
+            every = [callback for callback in every if callback.everywhere]
         here = (self.progress.get("epoch"), self.progress.get("step")) == (initial_epoch, initial_step)
         self.stop_training = here and bool(self.progress.get("stopped"))  # it had ended early
         if here:
@@ -218,11 +221,8 @@ class Trainer:
         Raises DataError for data that cannot be used.
         """
         whole(batch_size, "batch_size")
-        shares = self.mesh.along(BATCH_AXIS) if self.mesh is not None else 1
-        if batch_size % shares:
-            raise ArgumentError(
-                f"batch_size={batch_size} cannot be divided over the {shares} devices of the mesh axis {BATCH_AXIS!r}."
-            )
+        if self.mesh is not None:
+            check_batch(batch_size, self.mesh)
         if max_queue_size is not None:
             whole(max_queue_size, "max_queue_size")
         if workers is not None:
