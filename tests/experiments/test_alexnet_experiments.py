@@ -11,7 +11,7 @@ import millrace as mr
 from millrace.cli.experiment import run_experiment
 from millrace.data.datasets import IMAGENETTE_CLASSES
 from millrace.data.decode import decode_image
-from millrace.experiments import EXPERIMENTS, Scale, augmentation, depth, kernels, neighbours, pca_colour, two_towers
+from millrace.experiments import EXPERIMENTS, Scale, augmentation, kernels, neighbours, on_photographs
 from millrace.experiments.arms import Curve
 from millrace.experiments.experiment import Setting
 from millrace.experiments.imagenette_pictures import imagenette_parts, imagenette_photographs, side_for
@@ -131,7 +131,7 @@ def test_the_kernels_network_has_the_papers_first_layer():
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """`untrained(module)` keeps its arms from being trained: each ends 1 point above the one before, from 20%."""
+    """Networks that would be trained, by the names of their arms; each ends 1 point above the one before, from 20%."""
     kept = {}
 
     def compare(arms, data, seeds, epochs, batch_size, watch, **how):
@@ -144,11 +144,8 @@ def untrained(monkeypatch):
     def ends(error, over_all=False):
         return {"val_error": [error], **({"train_error": [error / 2]} if over_all else {})}
 
-    def patched(module):
-        monkeypatch.setattr(module, "compare", compare)
-        return kept
-
-    return patched
+    monkeypatch.setattr(on_photographs, "compare", compare)
+    return kept
 
 
 def kernel_shapes(model):
@@ -156,7 +153,7 @@ def kernel_shapes(model):
 
 
 def test_two_towers(tmp_path, untrained):
-    built = untrained(two_towers)
+    built = untrained
     found = EXPERIMENTS["two-towers"].run(setting(tmp_path, seeds=(0, 1, 2), width=24))
     one, two = built["one tower"], built["two towers"]
     convolutions = [f"conv{n}" for n in range(1, 6)]
@@ -171,7 +168,7 @@ def test_two_towers(tmp_path, untrained):
 
 @pytest.mark.parametrize(("quick", "removed"), [(True, 3), (False, 5)])
 def test_depth(tmp_path, untrained, quick, removed):
-    built = untrained(depth)
+    built = untrained
     found = EXPERIMENTS["depth"].run(replace(setting(tmp_path, seeds=(0, 1, 2)), quick=quick))
     whole = kernel_shapes(built["all layers"])
     middle = ["conv3", "conv4", "conv5", "fc6", "fc7"][:removed]
@@ -182,7 +179,7 @@ def test_depth(tmp_path, untrained, quick, removed):
 
 
 def test_pca_colour(tmp_path, untrained):
-    built = untrained(pca_colour)
+    built = untrained
     found = EXPERIMENTS["pca-colour"].run(setting(tmp_path, seeds=(0, 1, 2)))
     plain, changed = names(built["plain colours"]), names(built["changed colours"])
     assert [name for name in changed if name not in plain] == ["colour"] and "reflection" in plain
@@ -190,7 +187,7 @@ def test_pca_colour(tmp_path, untrained):
 
 
 def test_augmentation(tmp_path, untrained):
-    built = untrained(augmentation)
+    built = untrained
     found = EXPERIMENTS["augmentation"].run(setting(tmp_path, seeds=(0, 1, 2)))
     still, moved = (names(built[name]) for name in (augmentation.WITHOUT, augmentation.WITH))
     assert [name for name in moved if name not in still] == ["reflection"] and "crop" in still

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 
-from millrace.experiments.arms import LAST, Arm, Curve, compare, dropping
+from millrace.experiments.arms import LAST, Curve
 from millrace.experiments.comparison import points, seeds_text, verdict
-from millrace.experiments.experiment import Experiment, Outcome, Scale, Setting
+from millrace.experiments.experiment import Experiment, Outcome, Setting
 from millrace.experiments.figure import draw_curves
-from millrace.experiments.imagenette_pictures import imagenette_photographs
-from millrace.experiments.small_alexnet import FULL, FULL_COST, RATE, network
+from millrace.experiments.on_photographs import forms, trained_alike
 from millrace.experiments.spread import percent_text, spread_text
-from millrace.experiments.watch import Watch
 
 WITHOUT, WITH = "the middle alone", "crops and reflections"
 GAP = "gap from training to validation error"
@@ -21,16 +18,7 @@ GAP = "gap from training to validation error"
 
 def run(setting: Setting) -> Outcome:
     """Train the network both ways, and compare the gaps from training to validation error, and the errors."""
-    scale = setting.scale
-    photographs = imagenette_photographs(scale)
-    arms = [
-        Arm(name, partial(network, photographs, scale.width, moved=moved), dropping(RATE, scale.epochs))
-        for name, moved in ((WITHOUT, False), (WITH, True))
-    ]
-    watch = Watch(setting.say, len(arms) * len(setting.seeds) * scale.epochs)
-    curves = compare(
-        arms, photographs.data, setting.seeds, scale.epochs, scale.batch_size, watch, over_all=True
-    )  # fmt: skip
+    curves = trained_alike(setting, {WITHOUT: {"moved": False}, WITH: {"moved": True}}, over_all=True)
     return outcome(setting, curves)
 
 
@@ -75,10 +63,6 @@ AUGMENTATION = Experiment(
     name="augmentation",
     claim="without random crops and reflections the network overfits substantially",
     source="section 4.1",
-    quick="1,500 photographs of Imagenette, crops of 67 pixels, AlexNet of a quarter of the width, 30 epochs",
-    full=f"all photographs of Imagenette, crops of 227 pixels, the paper's AlexNet, 90 epochs; {FULL_COST}",
     run=run,
-    quick_scale=Scale(images=1_500, validation=500, epochs=30, width=24, batch_size=32, size=67),
-    full_scale=FULL,
-    data=("imagenette",),
+    **forms(),
 )

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from millrace.experiments.arms import Arm, compare, dropping
 from millrace.experiments.comparison import compared
-from millrace.experiments.experiment import Experiment, Outcome, Scale, Setting
-from millrace.experiments.imagenette_pictures import imagenette_photographs
-from millrace.experiments.small_alexnet import FULL, FULL_COST, RATE, network
-from millrace.experiments.watch import Watch
+from millrace.experiments.experiment import Experiment, Outcome, Setting
+from millrace.experiments.on_photographs import forms, trained_alike
 from millrace.models.alexnets import MIDDLE
 
 WHOLE = "all layers"
@@ -21,15 +16,8 @@ def run(setting: Setting) -> Outcome:
 
     The quick form removes convolutions alone; the full one each of the two dense layers in the middle, too.
     """
-    scale = setting.scale
-    photographs = imagenette_photographs(scale)
     absent = {f"without {name}": name for name in (QUICK if setting.quick else MIDDLE)}
-    arms = [
-        Arm(name, partial(network, photographs, scale.width, without=layer), dropping(RATE, scale.epochs))
-        for name, layer in {WHOLE: None, **absent}.items()
-    ]
-    watch = Watch(setting.say, len(arms) * len(setting.seeds) * scale.epochs)
-    curves = compare(arms, photographs.data, setting.seeds, scale.epochs, scale.batch_size, watch)
+    curves = trained_alike(setting, {name: {"without": layer} for name, layer in {WHOLE: None, **absent}.items()})
     return compared(
         setting, curves, WHOLE, dict.fromkeys(absent, 1), dict.fromkeys(absent, "about 2 points higher"),
         "on ImageNet, removing any one of the middle layers costs about 2 points of top-1 error (section 7)",
@@ -41,10 +29,6 @@ DEPTH = Experiment(
     name="depth",
     claim="the depth matters: removing any one of the middle layers raises the error by about 2 points",
     source="section 7",
-    quick="1,500 photographs of Imagenette, crops of 67 pixels, AlexNet of a quarter of the width, 24 epochs",
-    full=f"all photographs of Imagenette, crops of 227 pixels, the paper's AlexNet, 90 epochs; {FULL_COST}",
     run=run,
-    quick_scale=Scale(images=1_500, validation=500, epochs=24, width=24, batch_size=32, size=67),
-    full_scale=FULL,
-    data=("imagenette",),
+    **forms(24),
 )
