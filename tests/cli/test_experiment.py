@@ -57,6 +57,15 @@ def test_the_full_form_and_the_number_of_seeds(millrace, coin):
     assert "Here: the full form of 1, 1000 tosses." in out and "all tosses" in out and "1 seed" in out
 
 
+def test_a_form_may_have_other_numbers_and_says_so(millrace, coin, tmp_path):
+    out, _, _ = millrace("experiment", "coin", "--images", 2000, "--epochs", 3)
+    assert "Here: the quick form of 4, 2000 tosses." in out
+    assert "ten tosses. But, as asked: 2,000 images, 3 epochs at most." in " ".join(out.split())
+    assert json.loads((tmp_path / "experiments" / "coin" / "numbers.json").read_text())["scale"]["epochs"] == 3
+    _, err, code = millrace("experiment", "coin", "--images", 0)
+    assert code == 2 and "--images must be at least 1, got 0" in err
+
+
 def test_what_cannot_be_done_is_said(millrace, coin, tmp_path, monkeypatch):
     _, err, code = millrace("experiment", "relu-vs-tahn")
     assert code == 2 and "Did you mean 'relu-vs-tanh'" in err

@@ -38,7 +38,10 @@ def list_experiments() -> None:
     )
 
 
-def run_experiment(name: str, full: bool, seeds: int | None, out: Path, trained: Path | None = None) -> None:
+def run_experiment(
+    name: str, full: bool, seeds: int | None, out: Path, trained: Path | None = None, images: int | None = None,
+    epochs: int | None = None,
+) -> None:  # fmt: skip
     """Run an experiment, print what it found, and write that into a directory of its name.
 
     trained: a run whose network is looked at, by the experiments that can.
@@ -48,8 +51,9 @@ def run_experiment(name: str, full: bool, seeds: int | None, out: Path, trained:
     files.
     """
     chosen = experiment_named(name)
-    if seeds is not None and seeds < 1:
-        raise ArgumentError(f"--seeds must be at least 1, got {seeds}.")
+    for option, value in (("--seeds", seeds), ("--images", images), ("--epochs", epochs)):
+        if value is not None and value < 1:
+            raise ArgumentError(f"{option} must be at least 1, got {value}.")
     if trained is not None and (seeds is not None or not chosen.reads_run):
         able = ", ".join(one.name for one in EXPERIMENTS.values() if one.reads_run)
         raise ArgumentError(
@@ -59,7 +63,7 @@ def run_experiment(name: str, full: bool, seeds: int | None, out: Path, trained:
     for data in () if trained is not None else chosen.data:
         files(data)  # raises FileError that says where to put them, before anything is done
     place = out / name
-    setting = chosen.setting(place, told, full, seeds, trained)
+    setting = chosen.setting(place, told, full, seeds, trained, images, epochs)
     print(introduction(chosen, setting))
     started = time.perf_counter()
     try:
@@ -88,6 +92,11 @@ def introduction(chosen: Experiment, setting: Setting) -> str:
     count = "1 seed" if seeds == 1 else f"seeds {setting.seeds[0]} to {setting.seeds[-1]}"
     form = chosen.quick if setting.quick else chosen.full
     how = f"The {setting.form} form, {count}: {form}."
+    usual = chosen.quick_scale if setting.quick else chosen.full_scale
+    asked = [(setting.scale.images, usual.images, "images"), (setting.scale.epochs, usual.epochs, "epochs at most")]
+    changed = [f"{value:,} {what}" for value, before, what in asked if value != before]
+    if changed:
+        how += f" But, as asked: {', '.join(changed)}."
     if setting.trained is not None:
         how = f"It looks at the network of {setting.trained}."
     return "\n".join(

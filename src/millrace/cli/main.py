@@ -225,6 +225,8 @@ def experiment(
     *,
     full: Annotated[bool, Parameter(negative=())] = False,
     seeds: Whole | None = None,
+    images: Whole | None = None,
+    epochs: Whole | None = None,
     out: Path = Path("experiments"),
     run: Path | None = None,
 ) -> None:
@@ -238,6 +240,10 @@ def experiment(
         The form for a GPU or a night, in place of the one that ends within 10 minutes on two cores.
     seeds
         How often each network is trained, from another seed each time; each experiment has its own number.
+    images
+        How many images to train on, in place of the form's number.
+    epochs
+        How many passes over them, at most, in place of the form's number.
     out
         Where a directory with what it found is made.
     run
@@ -249,7 +255,7 @@ def experiment(
     if name is None:
         list_experiments()
     else:
-        run_experiment(name, full, seeds, out, run)
+        run_experiment(name, full, seeds, out, run, images, epochs)
 
 
 app.command(  # its file is read when it is called

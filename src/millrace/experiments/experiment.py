@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 Say = Callable[[str], None]  # told how far an experiment is, a line at a time
@@ -89,8 +89,11 @@ class Experiment:
     reads_run: bool = False
 
     def setting(
-        self, out: Path, say: Say, full: bool = False, seeds: int | None = None, trained: Path | None = None
-    ) -> Setting:
-        """What `run` takes, for one of the two forms."""
+        self, out: Path, say: Say, full: bool = False, seeds: int | None = None, trained: Path | None = None,
+        images: int | None = None, epochs: int | None = None,
+    ) -> Setting:  # fmt: skip
+        """What `run` takes, for one of the two forms, or for one with another number of images or epochs."""
         count = self.seeds if seeds is None else seeds
-        return Setting(not full, tuple(range(count)), out, say, self.full_scale if full else self.quick_scale, trained)
+        scale = self.full_scale if full else self.quick_scale
+        scale = replace(scale, images=images or scale.images, epochs=epochs or scale.epochs)
+        return Setting(not full, tuple(range(count)), out, say, scale, trained)
