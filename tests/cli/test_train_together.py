@@ -88,6 +88,7 @@ def test_ctrl_c_saves_and_one_process_goes_on(tmp_path, environment):
     assert len(losses(run.path)) == reached + 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes where Linux shows them")
 def test_a_process_that_dies_ends_the_others_and_is_named(tmp_path, environment):
     process = started(tmp_path, environment)
@@ -123,6 +124,7 @@ def test_a_demonstration_is_made_by_one(tmp_path, environment):
     assert not list(tmp_path.glob("hopfield*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes where Linux shows them")
 def test_who_is_asked_to_end_takes_its_processes_along(tmp_path, environment):
     process = started(tmp_path, environment)

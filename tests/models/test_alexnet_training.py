@@ -134,7 +134,7 @@ def trained(bias, seed, images, labels):
     return history.history["loss"], before, heard(model, images[:64])
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_biases_of_1_silence_a_network_that_learns_with_biases_of_a_tenth(seed):
     images, labels = gratings(512)
     flat, before, after = trained(1.0, seed, images, labels)

@@ -70,6 +70,7 @@ def test_cifar_quick_halves_its_maps_and_takes_either_activation():
         assert [shapes[f"pool{n}"] for n in (1, 2, 3)] == [(16, 16, 32), (8, 8, 32), (4, 4, 64)]
 
 
+@pytest.mark.slow
 def test_a_resnet_on_small_pictures_learns_to_tell_two_colours():
     mr.set_seed(0)
     model = resnet18.network((32, 32, 3), classes=2)

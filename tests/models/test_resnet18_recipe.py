@@ -99,6 +99,7 @@ def test_a_width_that_is_none_is_refused(width):
         recipe("resnet18").configured({"width": width})
 
 
+@pytest.mark.slow
 def test_it_is_trained_by_its_name(photographs, tmp_path, monkeypatch, capsys):
     from millrace.cli import train
 
