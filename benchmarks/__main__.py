@@ -18,7 +18,7 @@ from benchmarks.machine import everything
 from benchmarks.measure import measure
 from benchmarks.results import new_path, write
 from benchmarks.roster import Contender, chosen
-from benchmarks.table import contenders_table, remarks, summary_table
+from benchmarks.table import contenders_table, show, summary_table
 from benchmarks.workloads import Fresh, Workload, wanted
 
 TARGET = "make bench"
@@ -67,11 +67,7 @@ def main() -> None:
             result = result_of(one, given, progress)
             report["workloads"].append(result)
             write(path, report)
-            shown.print(f"{result['name']}: {result['about']}", markup=False, highlight=False)
-            shown.print(contenders_table(result))
-            for text in remarks(result):
-                shown.print(f"  {text}", markup=False, highlight=False)
-            shown.print()
+            show(result, contenders_table(result), shown)
     except KeyboardInterrupt:
         stopped = True
     if report["workloads"]:

@@ -22,7 +22,7 @@ from benchmarks.machine import everything, first_line
 from benchmarks.measure import measure
 from benchmarks.results import new_path
 from benchmarks.roster import GPU_ROSTER, Contender, chosen, gpu_environment
-from benchmarks.table import remarks
+from benchmarks.table import show
 from benchmarks.workloads import DTYPES, GPU, TOYS, Workload, among
 
 TARGET = "make bench-gpu"
@@ -126,11 +126,7 @@ def main() -> None:
         result = result_of(one, found, best[one.dtype]["flops"])
         report["workloads"].append(result)
         write(path, report)
-        shown.print(f"{result['name']}: {result['about']}", markup=False, highlight=False)
-        shown.print(contenders_table(result))
-        for text in remarks(result):
-            shown.print(f"  {text}", markup=False, highlight=False)
-        shown.print()
+        show(result, contenders_table(result), shown)
     shown.print("All workloads")
     shown.print(summary_table(report["workloads"]))
     shown.print(f"\nKept in {path if found.cpu else os.path.relpath(path)}.json and .md")

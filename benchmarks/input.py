@@ -20,7 +20,7 @@ from benchmarks.inputs.table import MARKS, contenders_table, summary_table, writ
 from benchmarks.inputs.workloads import InputWorkload, wanted
 from benchmarks.machine import everything
 from benchmarks.results import new_path
-from benchmarks.table import remarks
+from benchmarks.table import show
 
 TARGET = "make bench-input"
 
@@ -75,11 +75,7 @@ def main() -> None:
             continue
         report["workloads"].append(result)
         write(path, report)
-        shown.print(f"{result['name']}: {result['about']}", markup=False, highlight=False)
-        shown.print(contenders_table(result))
-        for text in remarks(result):
-            shown.print(f"  {text}", markup=False, highlight=False)
-        shown.print()
+        show(result, contenders_table(result), shown)
     if report["workloads"]:
         shown.print("All workloads")
         shown.print(summary_table(report["workloads"]))

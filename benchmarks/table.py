@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from benchmarks.roster import MEMORY_PEER, PEERS, REFERENCE, TUNED
@@ -123,6 +124,15 @@ def laid_out(columns: Sequence[str], rows: Sequence[Sequence[str]], left: set[st
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def show(result: Result, table: Table, console: Console) -> None:
+    """Print a workload: what it is, its table, and what is to be said of it."""
+    console.print(f"{result['name']}: {result['about']}", markup=False, highlight=False)
+    console.print(table)
+    for text in remarks(result):
+        console.print(f"  {text}", markup=False, highlight=False)
+    console.print()
 
 
 def contenders_table(result: Result) -> Table:

@@ -11,7 +11,7 @@ import millrace as mr
 from millrace.cli.experiment import run_experiment
 from millrace.data.datasets import IMAGENETTE_CLASSES
 from millrace.data.decode import decode_image
-from millrace.experiments import EXPERIMENTS, Scale, augmentation, kernels, neighbours, on_photographs
+from millrace.experiments import EXPERIMENTS, Scale, arms, augmentation, kernels, neighbours
 from millrace.experiments.arms import Curve
 from millrace.experiments.experiment import Setting
 from millrace.experiments.imagenette_pictures import imagenette_parts, imagenette_photographs, side_for
@@ -134,17 +134,17 @@ def untrained(monkeypatch):
     """Networks that would be trained, by the names of their arms; each ends 1 point above the one before, from 20%."""
     kept = {}
 
-    def compare(arms, data, seeds, epochs, batch_size, watch, **how):
-        kept.update({arm.name: arm.build() for arm in arms})
+    def compare(made, data, seeds, epochs, batch_size, watch, **how):
+        kept.update({arm.name: arm.build() for arm in made})
         return {
             arm.name: [Curve(arm.name, seed, ends(0.2 + n / 100 + 1e-4 * seed, **how)) for seed in seeds]
-            for n, arm in enumerate(arms)
+            for n, arm in enumerate(made)
         }
 
     def ends(error, over_all=False):
         return {"val_error": [error], **({"train_error": [error / 2]} if over_all else {})}
 
-    monkeypatch.setattr(on_photographs, "compare", compare)
+    monkeypatch.setattr(arms, "compare", compare)
     return kept
 
 

@@ -48,10 +48,31 @@ def alone(tmp_path_factory):
     return seen
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """`runs(mesh)`: the directory of the checkpoints of a run in two processes, and what both saw; made once."""
+    made = {}
+
+    def run(mesh):
+        if mesh not in made:
+            directory = tmp_path_factory.mktemp("two") / "run"
+            made[mesh] = directory / "kept", together(directory, mesh, 2)
+        return made[mesh]
+
+    return run
+
+
 @pytest.fixture(scope="module", params=["data=2", "tower=2"])
-def pair(request, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("two") / "run"
-    return request.param, directory / "kept", together(directory, request.param, 2)
+def pair(request, runs):
+    return request.param, *runs(request.param)
+
+
+@pytest.fixture
+def parts(runs, tmp_path):
+    """A copy of the newest checkpoint, of which each of two processes has written its parts."""
+    directory = tmp_path / "kept"
+    shutil.copytree(runs("tower=2")[0], directory)
+    return directory / "checkpoint-00004-0000000.sharded"
 
 
 def test_two_processes_learn_what_one_does(pair, alone):
@@ -106,26 +127,20 @@ def test_one_process_goes_on_from_what_two_have_written(pair, alone):
 
 
 @pytest.mark.parametrize("what", ["the description", "an array", "everything"])
-def test_damage_to_a_directory_of_parts_is_noticed(pair, what, tmp_path):
-    mesh, kept, _ = pair
-    if mesh != "tower=2":
-        return
-    directory = tmp_path / "kept"
-    shutil.copytree(kept, directory)
-    newest = directory / "checkpoint-00004-0000000.sharded"
-    assert load_sharded(newest)[1]["progress"]["epoch"] == 4
+def test_damage_to_a_directory_of_parts_is_noticed(parts, what):
+    assert load_sharded(parts)[1]["progress"]["epoch"] == 4
     if what == "the description":
-        (newest / "about.safetensors").unlink()
+        (parts / "about.safetensors").unlink()
     elif what == "an array":
-        file = next(newest.glob("arrays/ocdbt.process_1/d/*"))
+        file = next(parts.glob("arrays/ocdbt.process_1/d/*"))
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 4
         file.write_bytes(content)
     else:
-        shutil.rmtree(newest / "arrays")
+        shutil.rmtree(parts / "arrays")
     with pytest.raises(DamagedError, match="Take an earlier"):
-        load_sharded(newest)
-    found = Checkpoints(directory).latest_good(load_sharded, set_aside=True)
+        load_sharded(parts)
+    found = Checkpoints(parts.parent).latest_good(load_sharded, set_aside=True)
     assert found.path.name == "best.sharded" and "is damaged" in found.messages[0]
 
 
@@ -191,23 +206,16 @@ def test_one_file_that_has_become_a_directory_is_found(tmp_path):
     assert kept.files == [tmp_path / "kept.sharded"]
 
 
-def test_a_directory_that_is_removed_while_it_is_read_is_no_damage(pair, tmp_path, monkeypatch):
+def test_a_directory_that_is_removed_while_it_is_read_is_no_damage(parts, monkeypatch):
     from millrace.training import sharded
 
-    mesh, kept, _ = pair
-    if mesh != "tower=2":
-        return
-    directory = tmp_path / "kept"
-    shutil.copytree(kept, directory)
-    newest = directory / "checkpoint-00004-0000000.sharded"
-
     def removed(path):
-        shutil.rmtree(newest)
+        shutil.rmtree(parts)
         raise FileNotFoundError(2, "gone")
 
     monkeypatch.setattr(sharded, "sums", removed)
     with pytest.raises(FileError, match="has been removed") as caught:
-        load_sharded(newest)
+        load_sharded(parts)
     assert not isinstance(caught.value, DamagedError)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from millrace.data.datasets import Dataset
+from millrace.experiments.experiment import Setting
 from millrace.experiments.watch import Watch
 from millrace.ir.errors import NonFiniteError
 from millrace.layers.base import set_seed
@@ -165,6 +167,20 @@ def compare(
                 )
             found[trainee.arm.name].append(made)
     return found
+
+
+def compare_ways(
+    setting: Setting, data: Dataset, build: Callable[..., Model], ways: Mapping[str, Mapping[str, Any]], rate: float,
+    over_all: bool = False,
+) -> dict[str, list[Curve]]:  # fmt: skip
+    """An arm for each way, by name: the network that `build` makes of what it is told, each from every seed.
+
+    rate: the learning rate at first. over_all: measure the training error over all training examples, too.
+    """
+    scale = setting.scale
+    arms = [Arm(name, partial(build, **way), dropping(rate, scale.epochs)) for name, way in ways.items()]
+    watch = Watch(setting.say, len(arms) * len(setting.seeds) * scale.epochs)
+    return compare(arms, data, setting.seeds, scale.epochs, scale.batch_size, watch, over_all=over_all)
 
 
 class Recorder(Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from millrace.experiments.experiment import Scale
 from millrace.layers import (
     Activation,
     AveragePooling2D,
@@ -66,3 +67,14 @@ def network(
         ],
         name="four_layers",
     )
+
+
+def forms() -> dict[str, Any]:
+    """The quick form and the full one of experiments that ask for the error on held-out photographs."""
+    return {
+        "quick": "5,000 photographs of CIFAR-10, 12 epochs, 16 kernels",
+        "full": "all 50,000 photographs of CIFAR-10, 60 epochs, 32 kernels",
+        "quick_scale": Scale(images=5_000, validation=2_000, epochs=12, width=16, batch_size=32),
+        "full_scale": Scale(images=50_000, validation=10_000, epochs=60, width=32),
+        "data": ("cifar10",),
+    }

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from millrace.experiments.arms import Arm, Curve, compare, dropping
+from millrace.experiments.arms import Curve, compare_ways
 from millrace.experiments.experiment import Scale, Setting
 from millrace.experiments.imagenette_pictures import imagenette_photographs
 from millrace.experiments.small_alexnet import FULL, FULL_COST, RATE, network
-from millrace.experiments.watch import Watch
 
 
 def trained_alike(
@@ -20,16 +19,9 @@ def trained_alike(
 
     over_all: measure the training error over all training photographs, too.
     """
-    scale = setting.scale
-    photographs = imagenette_photographs(scale)
-    arms = [
-        Arm(name, partial(network, photographs, scale.width, **way), dropping(RATE, scale.epochs))
-        for name, way in ways.items()
-    ]
-    watch = Watch(setting.say, len(arms) * len(setting.seeds) * scale.epochs)
-    return compare(
-        arms, photographs.data, setting.seeds, scale.epochs, scale.batch_size, watch, over_all=over_all
-    )  # fmt: skip
+    photographs = imagenette_photographs(setting.scale)
+    build = partial(network, photographs, setting.scale.width)
+    return compare_ways(setting, photographs.data, build, ways, RATE, over_all)
 
 
 def forms(epochs: int = 30) -> dict[str, Any]:
