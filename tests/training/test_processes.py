@@ -18,7 +18,7 @@ from millrace.ir.errors import ArgumentError, FileError, MillraceError
 from millrace.ops.stages import Batch
 from millrace.training.checkpoint import DamagedError
 from millrace.training.checkpoints import Checkpoints
-from millrace.training.sharded import load_sharded
+from millrace.training.sharded import load_sharded, save_sharded
 
 SCRIPT = Path(__file__).with_name("together.py")
 
@@ -204,6 +204,20 @@ def test_one_file_that_has_become_a_directory_is_found(tmp_path):
     kept = Checkpoints(tmp_path / "kept.safetensors")
     (tmp_path / "kept.sharded").mkdir()
     assert kept.files == [tmp_path / "kept.sharded"]
+
+
+def test_what_a_kill_left_does_not_get_into_the_next(tmp_path):
+    import jax.numpy as jnp
+
+    left = tmp_path / "best.sharded.partial"
+    left.mkdir()
+    (left / "arrays").mkdir()
+    (left / "arrays" / "left").write_bytes(b"half")
+    finish = save_sharded(tmp_path / "one.sharded", {"w": jnp.ones(3)}, {"progress": {}}, tmp_path / "best.sharded")
+    finish()
+    for path in (tmp_path / "one.sharded", tmp_path / "best.sharded"):
+        np.testing.assert_array_equal(load_sharded(path)[0]["w"], np.ones(3))
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_a_directory_that_is_removed_while_it_is_read_is_no_damage(parts, monkeypatch):

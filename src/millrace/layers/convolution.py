@@ -10,7 +10,7 @@ from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
 from millrace.layers.activations import activation
 from millrace.layers.arguments import whole, whole_each
-from millrace.layers.sharding import activated, mesh_axis, own_channels, seen, split_weights
+from millrace.layers.sharding import mesh_axis, own_channels, seen, split_weights
 from millrace.layers.windows import AXES, Windowed, checked_padding
 
 _activation = activation
@@ -39,7 +39,7 @@ class _Kernel(Windowed):
 
     def finish(self, out: Value) -> Value:
         """The bias added, the activation applied."""
-        return activated(self.activation, self.shard, out if self.bias is None else out + self.bias)
+        return self.activation(out if self.bias is None else out + self.bias)
 
     def moved(self, x: Value, kernel: Value, groups: int) -> Value:
         """The convolution of x with a kernel, as this layer's arguments say."""

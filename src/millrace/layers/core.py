@@ -13,7 +13,7 @@ from millrace.ir.types import TensorType
 from millrace.layers.activations import activation
 from millrace.layers.arguments import whole, whole_each
 from millrace.layers.base import Layer
-from millrace.layers.sharding import activated, mesh_axis, own_channels, seen, split_weights
+from millrace.layers.sharding import mesh_axis, own_channels, seen, split_weights
 
 _activation = activation
 
@@ -45,7 +45,7 @@ class _Affine(Layer):
 
     def call(self, x: Value) -> Value:
         out = own_channels(self.shard, mr.matmul(seen(self.shard, x), self.kernel))
-        return activated(self.activation, self.shard, out if self.bias is None else out + self.bias)
+        return self.activation(out if self.bias is None else out + self.bias)
 
 
 class Dense(_Affine):

@@ -8,9 +8,6 @@ from millrace.functional.sharding import split_last, whole_last
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError
 from millrace.ir.state import Variable
-from millrace.layers.activations import activation_name
-
-ALONG_THE_LAST = ("softmax", "log_softmax", "sparsemax", "glu")  # activations that look at all of the last axis
 
 
 def mesh_axis(name: Any) -> str | None:
@@ -37,8 +34,3 @@ def seen(axis: str | None, x: Value, groups: int = 1) -> Value:
 def own_channels(axis: str | None, out: Value) -> Value:
     """What such a layer makes: each device its own channels."""
     return out if axis is None else split_last(out, axis)
-
-
-def activated(act: Any, axis: str | None, out: Value) -> Value:
-    """The activation of what such a layer makes; where it compares channels, of those of all devices."""
-    return act(whole_last(out) if axis is not None and activation_name(act) in ALONG_THE_LAST else out)
