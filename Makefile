@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
 PEERS := .venv-bench
 
-.PHONY: docs train test test-slow soak check bench bench-gpu bench-input format lint types parity lock clean
+.PHONY: docs screenshots site train test test-slow soak check bench bench-gpu bench-input format lint types parity lock clean
 
 train: $(VENV)/.run  ## train a convolutional network on handwritten digits and write a report
 	$(BIN)/millrace train $(ARGS)
 
-test: $(VENV)/.dev  ## the whole test suite, but for what is marked slow
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev  ## the whole test suite, but for what is marked slow, in as many processes as there are cores
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.dev  ## only what is marked slow
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -23,7 +23,7 @@ check: $(VENV)/.dev  ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.run $(PEERS)/.ready  ## speed and memory beside PyTorch, Keras and JAX, in one table
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -82,6 +82,12 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 
 docs: $(VENV)/.dev  ## the references of operations and of layers
 	$(BIN)/python -m millrace.explain.reference docs
+
+site: $(VENV)/.dev  ## the documentation as a site, with a reference of every name, in build/site
+	$(BIN)/python -m website $(ARGS)
+
+screenshots: $(VENV)/.dev  ## the pictures of `millrace look` in the documentation (it needs chromium)
+	$(BIN)/python -m tests.look.screenshots $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,6 +8,8 @@ dw, = mr.gradients(loss, [w])
 print(dw)
 """
 
+from __future__ import annotations
+
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOMS = {
     "inference", "layers", "functional", "engines", "training", "models", "explain", "experiments", "data", "ops", "ir",
-    "cli", "api",
+    "cli", "api", "words", "concepts", "look", "doctor", "diagnosis",
 }  # fmt: skip
 
 
@@ -29,13 +31,25 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     if name in ROOMS:
-        return import_module(f"millrace.{name}")
-    api = import_module("millrace.api")
+        return _imported(f"millrace.{name}")
+    api = _imported("millrace.api")
     if not hasattr(api, name):
         near = get_close_matches(name, dir(api), n=1)
         raise AttributeError(f"millrace has no {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
     globals()[name] = getattr(api, name)
     return globals()[name]
+
+
+def _imported(name: str) -> Any:
+    try:
+        return import_module(name)
+    except Exception as error:  # of NumPy, most often, which says so in a page
+        from millrace.doctor.advice import advice, foreign
+
+        if not foreign(error):
+            raise
+        told = ImportError(f"Millrace cannot be imported. {advice(error, 'numpy')}")
+    raise told from None
 
 
 def __dir__() -> list[str]:

@@ -89,9 +89,11 @@ def test_the_plan_on_a_mesh_says_what_crosses_and_how_many_bytes(millrace, monke
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_explain_asks_what_it_should_explain(millrace):
+def test_explain_says_what_else_can_be_asked_of_a_network(millrace, tmp_path):
     _, err, code = millrace("explain", "digits")
-    assert code == 2 and "--plan shows" in err
+    assert code == 2 and "millrace look digits" in err and "millrace explain digits --plan" in err
+    _, err, code = millrace("explain", tmp_path / "nowhere")
+    assert code == 2 and "does not exist" in err
 
 
 def test_a_profile_accounts_for_the_whole_step(millrace, saved, hasty):

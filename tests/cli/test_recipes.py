@@ -46,21 +46,16 @@ def test_one_neuron_reads_odd_digits_from_pictures(tmp_path):
     assert "odd" in answers.splitlines()[3] and "even" in answers.splitlines()[4]
 
 
-def test_reviews_are_judged_from_the_command_line(tmp_path, real_data):
+def test_reviews_are_judged_by_a_run_that_went_on_with_its_early_stopping(tmp_path, real_data):
     real_data("rt_polarity")
-    millrace("train", "sentiment", "--epochs", 2, cwd=tmp_path)
+    millrace("train", "sentiment", "--epochs", 1, cwd=tmp_path)
+    printed = millrace("train", "--resume", "runs/sentiment-1", "--epochs", 2, cwd=tmp_path)
+    assert "Going on with runs/sentiment-1 at epoch 2" in printed
     answers = millrace("predict", "runs/sentiment-1", "a moving , wonderful film", "dull and stupid", cwd=tmp_path)
     rows = [line for line in answers.splitlines() if "film" in line or "stupid" in line]
     assert "positive" in rows[0].split("│")[2] and "negative" in rows[1].split("│")[2]
     refused = millrace("predict", "runs/sentiment-1", "qwxyz", cwd=tmp_path, code=2)
     assert "knows none of these words" in refused
-
-
-def test_a_run_goes_on_with_its_early_stopping_where_it_stood(tmp_path, real_data):
-    real_data("rt_polarity")
-    millrace("train", "sentiment", "--epochs", 1, cwd=tmp_path)
-    printed = millrace("train", "--resume", "runs/sentiment-1", "--epochs", 2, cwd=tmp_path)
-    assert "Going on with runs/sentiment-1 at epoch 2" in printed
 
 
 def test_ten_digits_are_recalled_and_hebbs_failure_is_explained(tmp_path, real_data):

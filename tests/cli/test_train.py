@@ -92,9 +92,10 @@ def test_the_events_can_be_read_back(run):
 def test_the_report_needs_no_other_file_and_shows_everything(run):
     html = (run / "report.html").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", html) and "http" not in html.replace("http-equiv", "")
-    for heading in ("How it learned", "What it takes for what", "What it got wrong", "Its layers", "The network"):
+    for heading in ("How it learned", "What it takes for what", "What it got wrong", "Its layers", "The network",
+                    "What the run says about itself"):  # fmt: skip
         assert heading in html
-    assert html.count("<polyline") == 4
+    assert html.count("<polyline") == 4 + 2 * 3 + 2 * 4  # loss and accuracy; units of 3 layers, weights of 4
     assert "conv1" in html and "[batch, 8, 8, 32]" in html and "18,496" in html
     cells = [int(n) for n in re.findall(r"<td style=[^>]*>(\d+)</td>", html)]
     assert sum(cells) == 359
@@ -130,7 +131,7 @@ def test_predict_says_which_file_it_cannot_read_and_reads_the_others(run, place)
     good, bad = place / "good.png", place / "bad.png"
     saved(digits(0).x_validation[0], good, 32, "light")
     bad.write_bytes(good.read_bytes()[:40])
-    ran = millrace("predict", run, good, bad, place / "none.png", cwd=place, check=False)
+    ran = millrace("predict", run, good.name, bad.name, "none.png", cwd=place, check=False)
     assert ran.returncode == 2
     assert "good.png" in ran.stdout
     assert "bad.png cannot be read as a picture" in ran.stderr and "none.png does not exist" in ran.stderr
@@ -146,12 +147,12 @@ def test_the_interpreter_trains_the_same_network(place, tmp_path):
         model = network()
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], engine=engine)
         history = model.fit(
-            data.x_train, data.y_train, batch_size=64, epochs=4, verbose=0, seed=0,
+            data.x_train[:640], data.y_train[:640], batch_size=32, epochs=2, verbose=0, seed=0,
             validation_data=(data.x_validation, data.y_validation),
         )  # fmt: skip
         losses[engine], accuracy[engine] = history.batch_losses, history.history["val_accuracy"][-1]
     np.testing.assert_allclose(losses["numpy"][:20], losses["xla"][:20], atol=1e-4, rtol=1e-4)
-    assert accuracy["numpy"] == pytest.approx(accuracy["xla"], abs=0.01)
+    assert accuracy["numpy"] == pytest.approx(accuracy["xla"], abs=0.02)
 
 
 def test_train_with_the_interpreter_from_the_command_line(tmp_path):

@@ -63,10 +63,10 @@ GOOD = idx(0x0C, "i", (2, 3), range(6))
         (GOOD[:9], "cut short: 9 bytes do not hold the sizes of its 2 axes"),
         (GOOD[:-1], r"cut short: int32 of shape \[2, 3\] takes 36 bytes, it holds 35"),
         (GOOD + b"\0", "too long: .* takes 36 bytes, it holds 37"),
-        (gzip.compress(GOOD)[:-12], "damaged gzip file"),
-        (gzip.compress(GOOD)[:10] + b"\xff" * 20, "damaged gzip file"),
-        (gzip.compress(GOOD)[:-8] + b"\1\2\3\4" + gzip.compress(GOOD)[-4:], "damaged gzip file"),
-        (gzip.compress(GOOD[:-4]), "cut short"),
+        (gzip.compress(GOOD, mtime=0)[:-12], "damaged gzip file"),
+        (gzip.compress(GOOD, mtime=0)[:10] + b"\xff" * 20, "damaged gzip file"),
+        (gzip.compress(GOOD, mtime=0)[:-8] + b"\1\2\3\4" + gzip.compress(GOOD, mtime=0)[-4:], "damaged gzip file"),
+        (gzip.compress(GOOD[:-4], mtime=0), "cut short"),
     ],
 )
 def test_a_damaged_idx_file_says_what_is_wrong(tmp_path, raw, says):

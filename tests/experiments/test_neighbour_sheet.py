@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from millrace.experiments.nearest import by_chance, nearest, shared
 from millrace.experiments.neighbour_sheet import APART, CELL, GAP, LINE, MARGIN, Pictured, neighbour_sheet
 from millrace.experiments.neighbours import verdict
+from millrace.explain.nearest import by_chance, nearest, shared
 from millrace.ir.errors import ArgumentError, ShapeError
 
 RNG = np.random.default_rng(0)

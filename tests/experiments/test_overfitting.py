@@ -87,6 +87,7 @@ def test_one_seed_gives_both_the_same_first_weights(pictures):
 # ---- a toy run
 
 
+@pytest.mark.slow
 def test_a_toy_run(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(overfitting, "imagenette_photographs", lambda scale: pictures)
     said = []

@@ -34,7 +34,7 @@ def test_each_layer_has_its_passes_in_the_models_order():
     order = in_order(found, made)
     assert [p.kind for p in order if p.layer == "first"] == ["forward", "backward", "update"]
     assert list(dict.fromkeys(p.layer for p in order if p.layer != "(no layer)")) == [
-        "first", "norm", "drop", "second", "loss", "metrics", "check", "optimizer",
+        "first", "norm", "drop", "second", "loss", "metrics", "vitals", "check", "optimizer",
     ]  # fmt: skip
 
 

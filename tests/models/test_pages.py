@@ -94,6 +94,7 @@ def test_a_single_neuron_reads_odd_from_even_in_nine_of_ten_digits_and_not_more(
     assert 0.85 < accuracy < 0.96  # one straight cut; the mlp has 97% and more
 
 
+@pytest.mark.slow
 def test_the_memory_network_answers_two_fact_questions_that_word_counts_cannot():
     mr.set_seed(0)
     chosen = recipe("memory_network")
@@ -180,6 +181,7 @@ def test_lenet_reads_98_of_100_digits_of_mnist(real_data):
     assert train("lenet", epochs=4)["accuracy"] >= 0.98
 
 
+@pytest.mark.slow
 def test_reviews_are_judged_right_in_73_of_100_cases(real_data):
     real_data("rt_polarity")
     assert train("sentiment")["accuracy"] >= 0.73

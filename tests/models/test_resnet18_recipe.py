@@ -78,6 +78,7 @@ def test_a_run_that_goes_on_keeps_the_height_of_its_rates(neuron):
     np.testing.assert_allclose(found, [1 / 12, 0.0841667, 0.0525, 0.0208333, 0.0025], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_what_it_is_shown(photographs):
     chosen, model = compiled(width=1 / 16)
     x, y = photographs

@@ -76,7 +76,9 @@ def ctrl_c():
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["adam", "adamw", mr.optimizers.SGD(0.1, momentum=0.9, weight_decay=1e-3)], ids=str
+    "optimizer",
+    ["adam", "adamw", mr.optimizers.SGD(0.1, momentum=0.9, weight_decay=1e-3)],
+    ids=["adam", "adamw", "sgd"],
 )
 def test_a_loaded_model_predicts_and_evaluates_the_same(optimizer, tmp_path):
     model = compiled(optimizer=optimizer)

@@ -6,27 +6,59 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from millrace.doctor import examination
+from millrace.doctor.finding import ERROR
+from millrace.doctor.reading import surroundings
+from millrace.doctor.report import LANGUAGES, looked_at, report
 from millrace.engines import machine
-from millrace.engines.function import engine_named
-from millrace.engines.plan import UNSAFE_YNNPACK
-from millrace.ir.errors import ArgumentError
-from millrace.ir.types import DTYPES
+from millrace.ir.errors import ArgumentError, one_of
 
 SHOWN = 20  # differences that are listed one by one
 
 
-def examine(verify: bool) -> bool:
-    """Print what is found; with `verify`, whether all results were right."""
-    from rich.console import Console
+def examine(verify: bool, language: str = "en") -> bool:
+    """Print what is wrong, then what is here; whether nothing is wrong, and with `verify` all results were right.
 
+    Raises ArgumentError for a language that there is not.
+    """
+    if language not in LANGUAGES:
+        raise one_of("lang", language, list(LANGUAGES))
     set_by_user = machine.settings()  # before the compiler is loaded, which sets some for itself
-    console = Console(highlight=False, markup=False, soft_wrap=False)
-    for name, value in facts(set_by_user):
-        print_fact(console, name, value)
-    return verified(console) if verify else True
+    here = surroundings()
+    found = examination.examine(here)
+    print(report(found, language), flush=True)
+    well = not any(one.level == ERROR for one in found)
+    broken = any(one.level == ERROR and one.subject for one in found)
+    if not broken and importable("rich"):  # a package that is broken may end this process when it is imported
+        from rich.console import Console
+
+        console = Console(highlight=False, markup=False, soft_wrap=False)
+        console.print()
+        for name, value in facts(set_by_user):
+            print_fact(console, name, value)
+        return verified(console) and well if verify else well
+    print("\n" + looked_at(here, language))
+    return well
+
+
+def engine_named(name: str) -> Any:
+    """An engine; imported here, so that the doctor speaks where NumPy is what is broken."""
+    from millrace.engines.function import engine_named as named
+
+    return named(name)
+
+
+def importable(module: str) -> bool:
+    """Whether a module can be imported; why not is among what was found."""
+    try:
+        import_module(module)
+    except Exception:
+        return False
+    return True
 
 
 def facts(set_by_user: dict[str, str]) -> list[tuple[str, str]]:
@@ -62,6 +94,8 @@ def ynnpack(backend: str, jaxlib: str) -> str:
     """Whether jaxlib's library of fast kernels computes rightly, and whether it is used."""
     if backend != "cpu":
         return f"not used on {backend}"
+    from millrace.engines.plan import UNSAFE_YNNPACK
+
     if jaxlib in UNSAFE_YNNPACK:
         return f"UNSAFE in jaxlib {jaxlib}, so it is never used. Install another jaxlib: what it sped up is slower now."
     return f"no fault known in jaxlib {jaxlib}; in use where it is fast (`millrace explain --plan MODEL` says where)"
@@ -116,6 +150,8 @@ def verified(console: Any) -> bool:
 
 def summed_up(console: Any, done: Sequence[Any], seconds: float) -> bool:
     """The last lines: how much was compared, and the operations that differ."""
+    from millrace.ir.types import DTYPES
+
     compared = sum(one.compared for one in done)
     dtypes = set().union(*(one.dtypes for one in done)) if done else set()
     wrong = [one for one in done if one.differences]

@@ -1,58 +1,66 @@
-"""`millrace explain --plan`: what was chosen for a training step, and why; on a mesh, what its devices exchange."""
+"""`millrace explain`: which explanation was asked for."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
-from millrace.cli.networks import Ready, ready
-from millrace.explain import crossing
-from millrace.explain.passes import owners, places
-from millrace.explain.plan import rows, show
-from millrace.ir.errors import ArgumentError
-from millrace.ir.mesh import Mesh, check_batch
+from millrace.ir.errors import ArgumentError, one_of
+from millrace.words import LANGUAGES
 
 
-def explain_plan(name: str, batch_size: int | None, mesh: str | None) -> None:
-    """Print the choices for a network's training step. Only with a mesh is it compiled.
+@dataclass(frozen=True)
+class Question:
+    """What the command was asked, an option a field."""
 
-    Raises ArgumentError for a mesh that is none, or of more devices than there are.
+    name: str | None = None
+    image: Path | None = None
+    html: Path | None = None
+    lang: str = "en"
+    kind: str | None = None
+    gradient: str | None = None
+    wrt: str | None = None
+    plan: bool = False
+    batch_size: int | None = None
+    mesh: str | None = None
+
+    @property
+    def of_plan(self) -> list[str]:
+        """Options that only --plan takes, as given."""
+        given = {"--batch-size": self.batch_size, "--mesh": self.mesh}
+        return [option for option, value in given.items() if value is not None]
+
+
+def explain(question: Question) -> None:
+    """Print or write what was asked for.
+
+    Raises ArgumentError for options that do not go together or a name that is unknown, FileError for what cannot be
+    read or written.
     """
-    from rich.console import Console
+    if question.lang not in LANGUAGES:
+        raise one_of("language", question.lang, list(LANGUAGES))
+    if question.plan:
+        from millrace.cli.plan import explain_plan
 
-    from millrace.engines.function import engine_named
+        explain_plan(question.name or "digits", question.batch_size, question.mesh)
+        return
+    if question.of_plan:
+        raise ArgumentError(f"{' and '.join(question.of_plan)} belong to --plan: what was chosen for a training step.")
+    if question.gradient is not None:
+        from millrace.cli.explain_gradient import explain_gradient
 
-    spread = None if mesh is None else Mesh.of_text(mesh)
-    engine = engine_named("xla", spread)  # before anything starts JAX: a processor can be split only then
-    chosen = ready(name, batch_size)
-    if spread is not None:
-        check_batch(chosen.batch_size, spread)
-    console = Console(highlight=False, markup=False)
-    console.print(f"What is chosen for a training step of {name}, {chosen.batch_size} examples\n")
-    if spread is None or spread.size == 1:
-        alone(chosen, console)
+        explain_gradient(question.gradient, question.wrt, question.html, question.lang)
+        return
+    if question.wrt is not None:
+        raise ArgumentError('--wrt belongs to --gradient, as in --gradient "mean(tanh(w*x)**2)" --wrt w.')
+    if question.image is not None or (question.name is not None and Path(question.name).is_dir()):
+        from millrace.cli.explain_run import explain_run
+
+        explain_run(Path(question.name or "."), question.image, question.html, question.lang)
+        return
+    from millrace.cli.explain_name import explain_name, list_names
+
+    if question.name is None:
+        list_names(question.lang)
     else:
-        on_a_mesh(chosen, spread, engine, console)
-
-
-def alone(chosen: Ready, console: Any) -> None:
-    from millrace.engines.tracing import lowering
-    from millrace.engines.xla import ALLOCATOR
-
-    found = lowering(chosen.step, chosen.sizes)
-    where = places(found.graph, owners(chosen.model))
-    show([*found.plan.reasons, ALLOCATOR], rows(found.notes, where, chosen.model), console)
-
-
-def on_a_mesh(chosen: Ready, mesh: Mesh, engine: Any, console: Any) -> None:
-    from millrace.engines.function import Function
-
-    step = Function(chosen.model.training_steps.train.graph, engine, list, (), False)
-    program = engine.prepare(step.simplified, chosen.sizes)
-    where = places(program.graph, owners(chosen.model))
-    show(program.plan.reasons, rows(program.notes, where, chosen.model), console)
-    console.print()
-    crossing.show(crossing.rows(program.crossings, where, chosen.model), mesh, console)
-
-
-def nothing_asked() -> ArgumentError:
-    return ArgumentError("explain what? --plan shows what was chosen for a training step, and why.")
+        explain_name(question.name, question.kind, question.html, question.lang)

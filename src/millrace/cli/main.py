@@ -193,30 +193,78 @@ def profile(model: str = "digits", *, batch_size: Whole | None = None, steps: Wh
 
 @app.command
 def explain(
-    model: str = "digits",
+    name: str | None = None,
+    image: Path | None = None,
     *,
+    html: Path | None = None,
+    lang: str = "en",
+    kind: str | None = None,
+    gradient: str | None = None,
+    wrt: str | None = None,
     plan: Annotated[bool, Parameter(negative=())] = False,
     batch_size: Whole | None = None,
     mesh: str | None = None,
 ) -> None:
-    """Show what was chosen to run a network fast, and why.
+    """Explain a layer, function, operation, optimizer, loss or idea; or what a trained network sees in a picture.
+
+    Without a name, list what can be explained.
+
+    Parameters
+    ----------
+    name
+        What to explain, such as Conv2D, softmax, adam or overfitting; or a run directory that `millrace train` made.
+        With --plan: a network that `millrace train` knows, a run directory, or a saved model.
+    image
+        With a run directory: a picture file, to show what each layer makes of it and which of its pixels mattered.
+    html
+        A file to write the explanation to, as a page that opens in any browser.
+    lang
+        en, or zh for Simplified Chinese.
+    kind
+        Which one, where a name has several: concept, layer, function, optimizer, loss or operation.
+    gradient
+        An expression such as "mean(tanh(w*x)**2)", to see it differentiated step by step.
+    wrt
+        With --gradient: by which of its names, separated by commas; by the first unless given.
+    plan
+        What was chosen to run a network's training step fast, and why: for the whole program, and for each layer.
+    batch_size
+        With --plan: examples a step; each model has its own number.
+    mesh
+        With --plan: devices, as in `millrace train --mesh`: then also what they send each other, and how many bytes.
+    """
+    from millrace.cli.explain import Question, explain
+
+    explain(Question(name, image, html, lang, kind, gradient, wrt, plan, batch_size, mesh))
+
+
+@app.command
+def look(
+    model: str,
+    image: Path | None = None,
+    *,
+    port: Whole = 0,
+    lang: str = "en",
+    browser: bool = True,
+) -> None:
+    """Open a network as a page to touch: what each layer makes of a picture, with the numbers behind it.
 
     Parameters
     ----------
     model
         A network that `millrace train` knows, a run directory, or a saved model.
-    plan
-        What was chosen for the training step: for the whole program, and for each layer.
-    batch_size
-        Examples a step; each model has its own number.
-    mesh
-        Devices, as in `millrace train --mesh`: then also what they send each other, and how many bytes.
+    image
+        A picture file; one of the network's own data unless given.
+    port
+        Where the page is served on this machine, 127.0.0.1; any that is free unless given.
+    lang
+        en, or zh for Simplified Chinese.
+    browser
+        Whether to open the page in a browser.
     """
-    from millrace.cli.explain import explain_plan, nothing_asked
+    from millrace.cli.look import look_at
 
-    if not plan:
-        raise nothing_asked()
-    explain_plan(model, batch_size, mesh)
+    look_at(model, image, port, lang, browser)
 
 
 @app.command
@@ -264,17 +312,21 @@ app.command(  # its file is read when it is called
 
 
 @app.command
-def doctor(*, verify: Annotated[bool, Parameter(negative=())] = False) -> None:
-    """Say what Millrace finds on this machine; exit code 1 if --verify finds a difference.
+def doctor(*, verify: Annotated[bool, Parameter(negative=())] = False, lang: str = "en") -> None:
+    """Say what is wrong with this installation and how to mend it, and what Millrace finds on this machine.
+
+    The exit code is 1 where something is wrong, or --verify finds a difference.
 
     Parameters
     ----------
     verify
         Run every operation's samples through both engines, in every dtype, and report where they differ.
+    lang
+        en, or zh for Simplified Chinese.
     """
     from millrace.cli.doctor import examine
 
-    if not examine(verify):
+    if not examine(verify, lang):
         raise SystemExit(1)
 
 
@@ -298,6 +350,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("MILLRACE_DEBUG"):
             raise
+        from millrace.doctor.advice import advice, foreign
+
+        if isinstance(error, ImportError) and foreign(error):
+            fail(advice(error), 2)
         fail(
             f"a fault of Millrace: {type(error).__name__}: {error}\n"
             "  MILLRACE_DEBUG=1 shows where; please report it with that.",

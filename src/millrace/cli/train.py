@@ -18,7 +18,7 @@ from millrace.ir.mesh import Mesh
 from millrace.layers.arguments import number
 from millrace.layers.base import set_seed
 from millrace.models import Demonstration, Recipe, recipe
-from millrace.training.callbacks import Progress, duration
+from millrace.training.callbacks import Advice, Progress, duration
 from millrace.training.loop import ON_BROKEN, Interrupted
 from millrace.training.model import Model
 from millrace.training.run import FINISHED, Guest, Run
@@ -265,7 +265,7 @@ def fit(
             data.x_train, data.y_train, batch_size=config["batch_size"], epochs=config["epochs"],
             validation_data=data.validation, seed=config["seed"], workers=workers,
             on_broken=config.get("on_broken", ON_BROKEN[0]),
-            callbacks=[*chosen.callbacks(), *recorders, Progress(chosen.unit)], verbose=0,
+            callbacks=[*chosen.callbacks(), *recorders, Progress(chosen.unit), Advice()], verbose=0,
             initial_epoch=epoch, initial_step=step,
         )  # fmt: skip
     except Interrupted as stop:

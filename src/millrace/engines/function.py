@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from millrace.doctor.advice import advice
 from millrace.engines.interpreter import Interpreter
 from millrace.ir.core import Value, functional
 from millrace.ir.dims import Dim, shape_text, solve
@@ -49,15 +50,16 @@ def _compiler(fall_back: bool) -> Any:
         from millrace.engines.compiler import Compiler  # JAX takes a second: only who compiles pays
 
         return engine_named("xla") if fall_back else Compiler()
-    except (ImportError, RuntimeError, AttributeError) as error:  # absent, half installed, or of clashing versions
+    except (ImportError, RuntimeError, AttributeError, OSError) as error:  # absent, broken, of clashing versions
+        why = advice(error)
         if not fall_back:
             raise ArgumentError(
-                f"the XLA engine needs JAX, which cannot be imported ({error}). "
-                "Install it with `pip install jax`, or choose the NumPy engine (engine='numpy', --engine numpy)."
+                f"the XLA engine needs JAX, which cannot be imported. {why} The NumPy engine needs only NumPy "
+                "(engine='numpy', --engine numpy)."
             ) from None
         warnings.warn(
-            f"JAX cannot be imported ({error}): Millrace runs in its NumPy interpreter, with the same results and "
-            "many times slower. `pip install jax` brings the compiler.",
+            f"JAX cannot be imported. {why} Until then Millrace runs in its NumPy interpreter, with the same results "
+            "and many times slower.",
             stacklevel=4,
         )
         return engine_named("numpy")

@@ -15,11 +15,11 @@ from millrace.experiments.experiment import Experiment, Outcome, Scale, Setting
 from millrace.experiments.given_run import layer_of, model_of
 from millrace.experiments.imagenette_pictures import Selection, imagenette_parts, imagenette_photographs
 from millrace.experiments.kernel_sheet import png
-from millrace.experiments.nearest import by_chance, nearest, shared
 from millrace.experiments.neighbour_sheet import CELL, Pictured, neighbour_sheet
 from millrace.experiments.small_alexnet import FULL, FULL_COST, RATE, network
 from millrace.experiments.spread import Difference
 from millrace.experiments.watch import Watch
+from millrace.explain.nearest import by_chance, nearest, shared
 from millrace.ir.errors import ArgumentError
 from millrace.training.checkpoint import write_whole
 from millrace.training.model import Model

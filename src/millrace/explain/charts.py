@@ -6,7 +6,7 @@ On a page that has `style.css` they look as it says; `standalone` makes one a fi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 
 import numpy as np
@@ -43,6 +43,14 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [float(round(v, 10)) for v in np.arange(first, high + step * 1e-6, step)]
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from 10^low to 10^high, as their logarithms: powers of ten, and where these are few 2 and 5."""
+    between = (1, 2, 5) if high - low < 2.5 else (1,)
+    decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    found = [float(np.log10(m)) + e for e in decades for m in between if low <= np.log10(m) + e <= high]
+    return found[:: max(-(-len(found) // 8), 1)]
+
+
 @dataclass(frozen=True)
 class Line:
     """A curve: its points, and which of the styles it has.
@@ -61,7 +69,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where numbers are drawn: the chart's size, the numbers at the ends of its axes, and what they are called."""
+    """Where numbers are drawn: the chart's size, the numbers at the ends of its axes, and what they are called.
+
+    log: which axes, "x", "y" or "xy", hold the logarithms (base 10) of what they are labelled with.
+    """
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -71,6 +82,12 @@ class Frame:
     size: tuple[int, int] = (WIDTH, HEIGHT)
     title: str = ""  # drawn on top, if not empty
     names: Mapping[str, int] = field(default_factory=dict)  # what the legend says each style is
+    log: str = ""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the x axis has no room for two whole numbers, so that parts of one are written."""
+        return self.x[1] - self.x[0] < 1
 
     @property
     def left(self) -> int:
@@ -104,7 +121,11 @@ class Frame:
         return self.size[1] - BOTTOM - (v - low) / (high - low or 1.0) * (self.size[1] - self.top - BOTTOM)
 
     def label(self, v: float) -> str:
+        v = float(f"{10**v:.3g}") if "y" in self.log else v
         return f"{v * 100:g}%" if self.percent else f"{v:g}"
+
+    def x_text(self, v: float) -> str:
+        return f"{10**v:.3g}" if "x" in self.log else f"{v:g}"
 
     def opening(self, told: str) -> str:
         """The beginning of the SVG; told: the chart in words, for who cannot see it."""
@@ -116,13 +137,14 @@ class Frame:
         width, height = self.size
         if self.title:
             yield f'<text class="title" x="{EDGE}" y="20">{escape(self.title)}</text>'
-        for v in ticks(*self.y):
+        for v in log_ticks(*self.y) if "y" in self.log else ticks(*self.y):
             y = self.py(v)
             yield f'<line class="grid" x1="{self.left}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{self.label(v)}</text>'
-        for v in ticks(*self.x, 8) if x_ticks else ():
-            if v == int(v):
-                yield f'<text x="{self.px(v):.1f}" y="{height - BOTTOM + 16}" text-anchor="middle">{v:g}</text>'
+        along = log_ticks(*self.x) if "x" in self.log else [v for v in ticks(*self.x, 8) if v == int(v) or self.narrow]
+        for v in along if x_ticks else ():
+            under = f'y="{height - BOTTOM + 16}" text-anchor="middle"'
+            yield f'<text x="{self.px(v):.1f}" {under}>{self.x_text(v)}</text>'
         middle = f"{(self.left + width) / 2:.0f}"
         yield f'<text x="{middle}" y="{height - 4}" text-anchor="middle">{escape(self.x_label)}</text>'
         if self.y_label:
@@ -149,7 +171,7 @@ class Frame:
         faint = " faint" if line.faint else ""
         yield f'<polyline class="line line{line.style}{faint}" points="{points}"/>'
         for a, b in zip(line.x, line.y, strict=True) if line.dots and not line.faint else ():
-            tip = f"{line.name}, {self.x_label} {a:g}: {self.label(round(b, 4))}"
+            tip = f"{line.name}, {self.x_label} {self.x_text(a)}: {self.label(round(b, 4))}"
             yield self.dot(self.px(a), b, line.style, tip)
 
     def dot(self, x: float, v: float, style: int, tip: str, kind: str = "", radius: float = 2.5) -> str:
@@ -166,30 +188,40 @@ def curves(title: str, series: Mapping[str, Sequence[float]], x: Sequence[float]
 def chart(
     title: str, lines: Sequence[Line], x_label: str = "epoch", y_label: str = "", percent: bool = False,
     levels: Mapping[str, float] | None = None, size: tuple[int, int] = (WIDTH, HEIGHT), titled: bool = False,
+    log: str = "", told: str = "",
 ) -> str:  # fmt: skip
     """Lines over anything, with axes, grid and legend.
 
-    levels: values to hold the lines to, by what they are called. titled: whether the title is drawn, too.
+    levels: values to hold the lines to, by what they are called. titled: whether the title is drawn, too. log: which
+    axes are logarithmic, "x", "y" or "xy"; all their numbers are above 0 then. told: the chart in words, for who
+    cannot see it; where each line ends unless given.
     """
-    levels = levels or {}
+    lines = [logarithmic(line, log) for line in lines]
+    levels = {name: float(np.log10(v)) if "y" in log else v for name, v in (levels or {}).items()}
     values = [v for line in lines for v in line.y] + list(levels.values())
     low, high = min(values), max(values)
-    low = min(low, 0.0) if not percent else max(low - (high - low) * 0.05, min(low, 0.0))
+    low = min(low, 0.0) if not percent and "y" not in log else max(low - (high - low) * 0.05, min(low, 0.0))
     high = high + (high - low) * 0.05 or 1.0
     left, right = min(min(line.x) for line in lines), max(max(line.x) for line in lines)
     shown = [line for line in lines if not line.faint]
     frame = Frame(
-        (left, max(right, left + 1)), (low, high), x_label, y_label, percent, size, title if titled else "",
-        {line.name: line.style for line in shown},
+        (left, right if right > left else left + 1), (low, high), x_label, y_label, percent, size,
+        title if titled else "", {line.name: line.style for line in shown}, log,
     )  # fmt: skip
     last = ", ".join(f"{line.name} ends at {frame.label(round(line.y[-1], 4))}" for line in shown)
-    parts = [frame.opening(f"{title}: {last}"), *frame.axes()]
+    parts = [frame.opening(f"{title}: {told or last}"), *frame.axes()]
     for name, v in levels.items():
         parts += frame.level(name, v)
     for line in sorted(lines, key=lambda line: not line.faint):  # the faint ones below
         parts += frame.curve(line)
     parts += frame.legend()
     return "".join(parts) + "</svg>"
+
+
+def logarithmic(line: Line, log: str) -> Line:
+    """A curve with logarithms (base 10) along the axes that are logarithmic."""
+    x, y = (np.log10(v).tolist() if axis in log else v for axis, v in (("x", line.x), ("y", line.y)))
+    return replace(line, x=x, y=y)
 
 
 def dots(

@@ -14,12 +14,13 @@ from millrace.training.model import Model
 
 PASSES = ("forward", "backward", "update")
 OPTIMIZER, CHECK = "optimizer", "check"  # the scopes in which a training step changes weights
+VITALS = "vitals"  # that of what is measured of the network; it looks at what lies in memory anyway
 TOGETHER = {"training": "metrics", "penalties": "loss", "": "(no layer)"}  # what is shown under another name
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a node belongs: a layer of the model (or loss, metrics, check, optimizer), and a pass."""
+    """Where a node belongs: a layer of the model (or loss, metrics, vitals, check, optimizer), and a pass."""
 
     layer: str
     kind: str
@@ -80,7 +81,7 @@ def places(graph: Graph, owner: Mapping[Variable, str]) -> dict[Node, Place]:
 
 def in_order(found: Mapping[Node, Place], model: Model) -> list[Place]:
     """Every place once: the model's layers in their order, what else there is, and what each training step has."""
-    last = ("loss", "metrics", CHECK, OPTIMIZER)
+    last = ("loss", "metrics", VITALS, CHECK, OPTIMIZER)
     there = dict.fromkeys(found.values())
     layers = dict.fromkeys([*(layer.name for layer in model.layers), *(p.layer for p in there if p.layer not in last)])
     return [Place(layer, kind) for layer in (*layers, *last) for kind in PASSES if Place(layer, kind) in there]
@@ -93,7 +94,11 @@ def work(graph: Graph, found: Mapping[Node, Place]) -> dict[Place, Work]:
     lasting = [*graph.outputs, *graph.updates.values()]
     for node, place in found.items():
         groups.setdefault(place, []).append(node)
-        lasting += [] if isinstance(node.op, Assign) else [x for x in node.inputs if found.get(x.node, place) != place]
+        lasting += (
+            []
+            if isinstance(node.op, Assign) or place.layer == VITALS
+            else [x for x in node.inputs if found.get(x.node, place) != place]
+        )
     for value in dict.fromkeys(lasting):
         if value.node in found:
             needed.setdefault(found[value.node], []).append(value)

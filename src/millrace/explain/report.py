@@ -7,10 +7,13 @@ from importlib.resources import files
 from typing import Any
 
 from millrace.data.datasets import Dataset
+from millrace.diagnosis.fitting import WINDOW, overfitting
+from millrace.diagnosis.record import Record
 from millrace.explain.charts import confusion, curves
 from millrace.explain.drawing import draw
 from millrace.explain.held_out import answers, mistakes
 from millrace.explain.run_drawing import draw_program
+from millrace.explain.run_findings import run_findings
 from millrace.ir.dims import shape_text
 from millrace.ir.errors import DataError
 from millrace.training.checkpoint import write_whole
@@ -20,10 +23,9 @@ from millrace.training.run import Run
 from millrace.training.summary import hyperparameters_text, parameter_counts, rows
 
 CLASSES = 100  # of more, a table with a cell for each pair could not be read
-WINDOW, RISE = 3, 1.25  # overfitting: the mean validation loss of 3 epochs, a quarter above its lowest
 
 
-def in_words(lines: Sequence[Mapping[str, float]], right: int | None, total: int) -> str:
+def in_words(lines: Sequence[Mapping[str, float]], right: int | None, total: int, record: Record) -> str:
     """What the curves say, in a sentence or two."""
     last = lines[-1]
     passes = "1 epoch" if len(lines) == 1 else f"{len(lines)} epochs"
@@ -31,26 +33,19 @@ def in_words(lines: Sequence[Mapping[str, float]], right: int | None, total: int
         text = f"After {passes} the network reads {right} of {total} held-out examples right ({right / total:.1%})."
     else:
         text = f"After {passes} the loss on {total} held-out examples is {last.get('val_loss', last['loss']):.4f}."
-    validation = [line["val_loss"] for line in lines if "val_loss" in line]
-    if len(validation) >= WINDOW:
-        smooth = [sum(validation[i : i + WINDOW]) / WINDOW for i in range(len(validation) - WINDOW + 1)]
-        best = min(range(len(smooth)), key=smooth.__getitem__)
-        if smooth[-1] > RISE * smooth[best] and last["loss"] < lines[best]["loss"]:
-            text += (
-                f" The validation loss was lowest around epoch {best + 1 + WINDOW // 2} ({smooth[best]:.4f}) and rose "
-                f"to {smooth[-1]:.4f} while the training loss went on falling: from there it learned the training "
-                "examples by heart (overfitting)."
-            )
-        else:
-            text += " The validation loss ends near its lowest: no sign of overfitting."
+    if len(record.curves.get("val_loss", ())) >= WINDOW:
+        found = overfitting(record)
+        text += " The validation loss ends near its lowest: no sign of overfitting." if found is None else (
+            f" {found.say('evidence')} From there it learned the training examples by heart (overfitting)."
+        )  # fmt: skip
     return text
 
 
-def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
+def write_report(run: Run, model: Model, data: Dataset, said: str = "", lang: str = "en") -> None:
     """Make `report.html` of a run from its metrics, its model and the held-out data.
 
     `said` is what the trained network was asked to do, as text. Networks that give one class for each
-    example get a confusion matrix and their mistakes.
+    example get a confusion matrix and their mistakes. lang: of what the run's numbers say about it, "en" or "zh".
     Raises DataError for a run without a finished epoch, FileError where it cannot be written.
     """
     from jinja2 import Environment
@@ -77,7 +72,7 @@ def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
     folder = files("millrace.explain")
     template = environment.from_string((folder / "report.html.j2").read_text("utf-8"))
     html = template.render(
-        title=f"{model.name}: a training run", words=in_words(lines, right, held), said=said,
+        title=f"{model.name}: a training run", words=in_words(lines, right, held, run.record), said=said,
         config=run.config(), last=lines[-1], data=data, seconds=sum_seconds(lines),
         learners=data.learners, held=held,
         loss=chart("Loss", "loss", False), accuracy=chart("Accuracy", "accuracy", True),
@@ -86,7 +81,7 @@ def write_report(run: Run, model: Model, data: Dataset, said: str = "") -> None:
         wrong=wrong, more=missed - len(wrong or ()),
         rows=[(r, hyperparameters_text(r), shape_text(r.shape)) for r in rows(model)], learned=learned, other=other,
         style=(folder / "style.css").read_text("utf-8"), drawing=draw(model), run_drawing=run_drawing(run),
-        queue=levels_in_words(run.program),
+        queue=levels_in_words(run.program), findings=run_findings(run.record, lang), lang=lang,
     )  # fmt: skip
     write_whole(run.report, html.encode())
 

@@ -1,4 +1,17 @@
-"""NumPy's names over Millrace's vocabulary: broadcasting, promotion, axes, and compositions."""
+"""NumPy's names over Millrace's vocabulary: broadcasting, promotion, axes, and compositions.
+
+Where a function differs from NumPy's of the same name, its docstring says so. These differences they share:
+
+- Python's numbers are float32 or int32, and take the dtype of what they meet. One that does not fit is an error.
+- Whole numbers become float32 where results have fractions, and in floor, ceil and round. Beside floats they take the
+  floats' dtype: int32 with float32 is float32, in NumPy float64. uint64 with int64 is an error.
+- Positions and counts are int32. Sums and products of whole numbers keep their dtype, and wrap; those of booleans are
+  int32.
+- Arithmetic, products, maximum and minimum refuse booleans. Logic refuses floats and works on whole numbers bit by
+  bit, and shifts take unsigned ones; any, all and the condition of where take booleans alone.
+- A mean, variance or deviation over an empty axis is an error, and so is an axis of a single number. A list may name
+  axes where NumPy takes only a tuple.
+"""
 
 import sys
 

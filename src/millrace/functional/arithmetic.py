@@ -5,8 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from millrace.functional.convert import Like, as_value, broadcast_shapes, broadcast_to, cast, together
+import numpy as np
+
+from millrace.functional.convert import (
+    Like,
+    as_value,
+    broadcast_shapes,
+    broadcast_to,
+    cast,
+    in_range,
+    is_weak,
+    together,
+)
 from millrace.ir.core import Op, Value
+from millrace.ir.errors import DTypeError
 from millrace.ops import arithmetic, compare, elementwise
 
 
@@ -28,6 +40,22 @@ def _binary(op: type[Op], name: str) -> Any:
         return op()(*together(x, y))
 
     return _named(function, name, op)
+
+
+def _comparison(op: type[Op], name: str) -> Any:
+    def function(x: Like, y: Like) -> Value:
+        return op()(*together(reaching(x, y), reaching(y, x)))
+
+    return _named(function, name, op)
+
+
+def reaching(x: Like, y: Like) -> Like:
+    """x, in int64 where it holds whole numbers whose dtype does not reach to the bare number y: uint8 beside 256."""
+    if is_weak(x) or not is_weak(y):
+        return x
+    x = as_value(x)
+    beyond = x.type.is_integer and isinstance(y, int) and not in_range(y, x.dtype)
+    return cast(x, "int64") if beyond and x.dtype != "uint64" else x
 
 
 def _named(function: Any, name: str, op: type[Op]) -> Any:
@@ -63,12 +91,12 @@ subtract = _binary(arithmetic.Subtract, "subtract")
 multiply = _binary(arithmetic.Multiply, "multiply")
 maximum = _binary(arithmetic.Maximum, "maximum")
 minimum = _binary(arithmetic.Minimum, "minimum")
-equal = _binary(compare.Equal, "equal")
-not_equal = _binary(compare.NotEqual, "not_equal")
-less = _binary(compare.Less, "less")
-less_equal = _binary(compare.LessEqual, "less_equal")
-greater = _binary(compare.Greater, "greater")
-greater_equal = _binary(compare.GreaterEqual, "greater_equal")
+equal = _comparison(compare.Equal, "equal")
+not_equal = _comparison(compare.NotEqual, "not_equal")
+less = _comparison(compare.Less, "less")
+less_equal = _comparison(compare.LessEqual, "less_equal")
+greater = _comparison(compare.Greater, "greater")
+greater_equal = _comparison(compare.GreaterEqual, "greater_equal")
 logical_and = _binary(compare.And, "logical_and")
 logical_or = _binary(compare.Or, "logical_or")
 logical_xor = _binary(compare.Xor, "logical_xor")
@@ -78,25 +106,42 @@ right_shift = _binary(compare.ShiftRight, "right_shift")
 
 def divide(x: Like, y: Like) -> Value:
     """The quotient x / y; whole numbers become float32 first.  Source: NumPy divide."""
-    x, y = together(x, y)
+    x, y = together(*(float(n) if is_weak(n) else n for n in (x, y)))
     return arithmetic.Divide()(as_float(x), as_float(y))
 
 
 def floor_divide(x: Like, y: Like) -> Value:
-    """The greatest whole number that is not above x / y, in their dtype.  Source: NumPy floor_divide."""
+    """The greatest whole number that is not above x / y, in their dtype; whole numbers by 0 give 0.
+
+    Of floats, the quotient is taken as rounded: 1 by 0.1 is 10, where NumPy, which sees that 0.1 is a little more than
+    that, gives 9. Whole numbers are divided as float64: beyond 2^53 the result may be off.
+    Source: NumPy floor_divide.
+    """
+    by_zero = not is_weak(y) or y == 0
     x, y = together(x, y)
+    if x.dtype == "bool":
+        raise DTypeError(f"floor_divide takes numbers, got {x.type}. Convert with mr.cast(x, 'int32').")
     if x.type.is_float:
         return floor(divide(x, y))
-    return cast(floor(divide(cast(x, "float64"), cast(y, "float64"))), x.dtype)
+    quotient = cast(floor(divide(cast(x, "float64"), cast(y, "float64"))), x.dtype)
+    return where(equal(y, 0), 0, quotient) if by_zero else quotient
 
 
 def remainder(x: Like, y: Like) -> Value:
-    """What floor division leaves, with the sign of y.  Source: NumPy remainder."""
-    return subtract(x, multiply(y, floor_divide(x, y)))
+    """What floor division leaves, x - y floor(x / y), with the sign of y; of whole numbers by 0 it is 0.
+
+    Of floats it is rounded, and NaN for an infinite y, where NumPy gives x.  Source: NumPy remainder.
+    """
+    by_zero = not is_weak(y) or y == 0
+    rest = subtract(x, multiply(y, floor_divide(x, y)))
+    return where(equal(y, 0), 0, rest) if by_zero and not rest.type.is_float else rest
 
 
 def power(x: Like, y: Like) -> Value:
-    """x to the power y; a whole-number y that is known is exact for negative x too.  Source: NumPy power."""
+    """x to the power y; a whole-number y that is known is exact for negative x too.
+
+    Whole numbers become float32, so that 2 to the power -1 is 0.5.  Source: NumPy power.
+    """
     if isinstance(y, (int, float)) and not isinstance(y, bool) and float(y).is_integer() and math.fabs(y) < 1024:
         return elementwise.IntegerPower(int(y))(as_float(x))
     if isinstance(y, (int, float)) and y == 0.5:
@@ -112,13 +157,19 @@ def square(x: Like) -> Value:
 
 
 def reciprocal(x: Like) -> Value:
-    """1 / x.  Source: NumPy reciprocal."""
+    """1 / x; whole numbers become float32 first.  Source: NumPy reciprocal."""
     return divide(1.0, x)
 
 
 def clip(x: Like, low: Like = None, high: Like = None) -> Value:
-    """x kept between low and high, None for no bound; the gradient passes at the bounds.  Source: NumPy clip."""
+    """x kept between low and high, None for no bound; the gradient passes at the bounds.
+
+    A bound of NaN is none, where NumPy's result is NaN.  Source: NumPy clip.
+    """
     x = as_value(x)
+    if x.type.is_integer:  # a bound that no number of the dtype can cross is none
+        low = None if isinstance(low, int) and low < np.iinfo(x.dtype).min else low
+        high = None if isinstance(high, int) and high > np.iinfo(x.dtype).max else high
     x = x if low is None else where(less(x, low), low, x)
     return x if high is None else where(greater(x, high), high, x)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,12 +58,40 @@ def Input(
 
 
 def constant(array: Any, dtype: str | None = None) -> Value:
-    """A value that is known now. Python numbers become float32 or int32; arrays keep their dtype."""
-    made = np.asarray(array, dtype=dtype)
+    """A value that is known now. Python numbers become float32 or int32; arrays keep their dtype.
+
+    Raises DTypeError for a Python number that the dtype does not hold, ShapeError for rows of unequal length.
+    """
+    try:
+        made = np.asarray(array, dtype=None if dtype is None else dtype_name(dtype))
+    except OverflowError:
+        raise DTypeError(f"{_short(array)} does not fit {_held(dtype_name(dtype))}: choose a wider dtype.") from None
+    except ValueError as error:
+        raise ShapeError(f"these are not numbers in rows of equal length: {_short(array)} ({error}).") from None
     if dtype is None and not isinstance(array, (np.ndarray, np.generic)):
+        if (
+            made.dtype == "int64"
+            and made.size
+            and not (in_range(made.min(), "int32") and in_range(made.max(), "int32"))
+        ):
+            raise DTypeError(f"{_short(array)} does not fit {_held('int32')}: pass dtype='int64'.")
         made = made.astype({"float64": "float32", "int64": "int32"}.get(made.dtype.name, made.dtype))
     dtype_name(made.dtype)
     return Constant(Literal(made))()
+
+
+def in_range(number: Any, dtype: str) -> bool:
+    """Whether a dtype of whole numbers reaches as far as a number; every other dtype does."""
+    return dtype in FLOATS or dtype == "bool" or np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+
+
+def _held(dtype: str) -> str:
+    return dtype if dtype in FLOATS else f"{dtype}, which holds {np.iinfo(dtype).min} to {np.iinfo(dtype).max}"
+
+
+def _short(array: Any) -> str:
+    text = " ".join(repr(array).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def as_value(x: Like, dtype: str | None = None) -> Value:
@@ -108,8 +136,18 @@ def cast(x: Like, dtype: str) -> Value:
 
 
 def size(of: Size, dtype: str = "int32") -> Value:
-    """A dimension as a number of the graph, e.g. the batch size."""
-    return constant(np.asarray(of, dtype)) if isinstance(of, int) else cast(SizeOp(of)(), dtype)
+    """A dimension as a number of the graph, e.g. the batch size; NumPy's size counts an array's elements.
+
+    Raises ArgumentError for what is no dimension: `size(x.type.size)` is the number of elements of a value x.
+    """
+    if isinstance(of, Dim):
+        return cast(SizeOp(of)(), dtype)
+    if isinstance(of, bool) or not isinstance(of, (int, np.integer)):
+        raise ArgumentError(
+            f"size takes one dimension, such as x.shape[0], got {_short(of)}. The number of elements of a value x is "
+            "size(x.type.size)."
+        )
+    return constant(int(of), dtype)
 
 
 def promoted(a: str, b: str) -> str:
@@ -135,7 +173,8 @@ def common_dtype(*xs: Like) -> list[Value]:
     """Values of one dtype."""
     strong = [as_value(x) for x in xs if not is_weak(x)]
     if not strong:
-        dtype = "float32" if any(isinstance(x, float) for x in xs) else "int32"
+        kinds = {type(x) for x in xs}
+        dtype = "float32" if float in kinds else "bool" if kinds == {bool} else "int32"
     else:
         dtype = strong[0].dtype
         for x in strong[1:]:
@@ -144,6 +183,13 @@ def common_dtype(*xs: Like) -> list[Value]:
             dtype = "float32"
         elif dtype == "bool" and any(is_weak(x) and not isinstance(x, bool) for x in xs):
             dtype = "int32"
+    for x in xs:
+        if is_weak(x) and not in_range(x, dtype):
+            wider = "int32" if in_range(x, "int32") else "int64" if in_range(x, "int64") else "float64"
+            raise DTypeError(
+                f"{x} does not fit {_held(dtype)}. A bare number takes the dtype of what it meets: convert that first, "
+                f"as in mr.cast(x, {wider!r})."
+            )
     return [as_value(x, dtype) for x in xs]
 
 
@@ -163,9 +209,20 @@ def broadcast_shapes(*shapes: tuple[Size, ...]) -> tuple[Size, ...]:
     return tuple(out)
 
 
-def broadcast_to(x: Like, shape: Sequence[Size]) -> Value:
+def as_shape(shape: Sequence[Size] | Size, name: str = "shape") -> tuple[Size, ...]:
+    """One size, or several, as a tuple.  Raises ArgumentError for what is neither whole number nor dimension."""
+    sizes = shape if isinstance(shape, (list, tuple, range, np.ndarray)) else (shape,)
+    for one in sizes:
+        if isinstance(one, bool) or not isinstance(one, (int, np.integer, Dim)):
+            raise ArgumentError(
+                f"{name} must be a whole number or a dimension, or several in a tuple, got {_short(shape)}."
+            )
+    return tuple(one if isinstance(one, Dim) else int(one) for one in sizes)
+
+
+def broadcast_to(x: Like, shape: Sequence[Size] | Size) -> Value:
     """x repeated to a shape by NumPy's rule.  Source: NumPy broadcast_to."""
-    x, shape = as_value(x), tuple(shape)
+    x, shape = as_value(x), as_shape(shape)
     if x.shape == shape:
         return x
     if x.ndim > len(shape):
@@ -182,36 +239,42 @@ def together(*xs: Like) -> list[Value]:
 
 def normal_axes(axis: int | Sequence[int] | None, ndim: int, name: str = "axis") -> tuple[int, ...]:
     """Axes as ascending numbers from 0; None means all.  Raises ShapeError for one out of range."""
-    if axis is None:
-        return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    return tuple(range(ndim)) if axis is None else tuple(sorted(listed_axes(axis, ndim, name)))
+
+
+def listed_axes(axis: int | Sequence[int], ndim: int, name: str = "axis") -> tuple[int, ...]:
+    """Axes as numbers from 0, in the order given.  Raises ShapeError for one out of range or named twice."""
+    axes = tuple(axis) if isinstance(axis, Iterable) else (axis,)
     for a in axes:
         if isinstance(a, bool) or not isinstance(a, (int, np.integer)):
-            raise ArgumentError(f"{name} must be a whole number, several, or None, got {axis!r}.")
+            raise ArgumentError(f"{name} must be a whole number, or several, got {_short(axis)}.")
         if not -ndim <= a < ndim:
-            raise ShapeError(f"{name} {a} is out of range for {ndim} axes: use {-ndim} to {ndim - 1}.")
-    result = tuple(sorted(int(a) % ndim for a in axes))
+            there = f"{ndim} axes: use {-ndim} to {ndim - 1}" if ndim else "a single number, which has no axes"
+            raise ShapeError(f"{name} {a} is out of range for {there}.")
+    result = tuple(int(a) % ndim for a in axes)
     if len(set(result)) != len(result):
         raise ShapeError(f"{name} {axis} names an axis twice.")
     return result
 
 
-def normal_axis(axis: int, ndim: int) -> int:
-    return normal_axes(axis, ndim)[0]
+def normal_axis(axis: int, ndim: int, name: str = "axis") -> int:
+    """One axis as a number from 0.  Raises ArgumentError for several or None, ShapeError for one out of range."""
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise ArgumentError(f"{name} must be one whole number, got {_short(axis)}.")
+    return listed_axes(axis, ndim, name)[0]
 
 
-def full(shape: Sequence[Size] | int, fill_value: float, dtype: str = "float32") -> Value:
-    """The same number everywhere.  Source: NumPy full."""
-    shape = (shape,) if isinstance(shape, (int, Dim)) else tuple(shape)
-    return broadcast_to(constant(np.asarray(fill_value, dtype_name(dtype))), shape)
+def full(shape: Sequence[Size] | Size, fill_value: Like, dtype: str = "float32") -> Value:
+    """The same number everywhere, float32 unless a dtype is given.  Source: NumPy full."""
+    return broadcast_to(as_value(fill_value, dtype_name(dtype)), as_shape(shape))
 
 
-def zeros(shape: Sequence[Size] | int, dtype: str = "float32") -> Value:
+def zeros(shape: Sequence[Size] | Size, dtype: str = "float32") -> Value:
     """Zeros.  Source: NumPy zeros."""
     return full(shape, 0, dtype)
 
 
-def ones(shape: Sequence[Size] | int, dtype: str = "float32") -> Value:
+def ones(shape: Sequence[Size] | Size, dtype: str = "float32") -> Value:
     """Ones.  Source: NumPy ones."""
     return full(shape, 1, dtype)
 

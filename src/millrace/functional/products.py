@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from millrace.functional.convert import Like, as_value, broadcast_shapes, broadcast_to, common_dtype
+import numpy as np
+
+from millrace.functional.convert import Like, as_value, broadcast_shapes, broadcast_to, common_dtype, listed_axes
 from millrace.functional.reductions import sum as sum_
 from millrace.functional.shaping import reshape, transpose
 from millrace.ir.core import Value
@@ -39,13 +41,19 @@ def dot(x: Like, y: Like) -> Value:
 
 
 def tensordot(x: Like, y: Like, axes: int | Sequence[Sequence[int]] = 2) -> Value:
-    """The sum over pairs of axes.  Source: NumPy tensordot."""
+    """The sum over pairs of axes: the last n of x with the first n of y, or those named.  Source: NumPy tensordot."""
     x, y = common_dtype(x, y)
-    if isinstance(axes, int):
-        pairs: Any = (range(x.ndim - axes, x.ndim), range(axes))
-    else:
-        pairs = axes
-    return Dot(tuple(a % x.ndim for a in pairs[0]), tuple(a % y.ndim for a in pairs[1]))(x, y)
+    if isinstance(axes, (int, np.integer)) and 0 <= axes <= min(x.ndim, y.ndim):
+        return Dot(tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes))))(x, y)
+    if not isinstance(axes, (list, tuple)) or len(axes) != 2:
+        raise ArgumentError(
+            f"tensordot of {x.type} and {y.type} takes as axes 0 to {min(x.ndim, y.ndim)}, or (axes of x, axes of y), "
+            f"got {axes!r}."
+        )
+    left, right = listed_axes(axes[0], x.ndim, "axis of x"), listed_axes(axes[1], y.ndim, "axis of y")
+    if len(left) != len(right):
+        raise ArgumentError(f"tensordot sums over pairs of axes, got {axes[0]} of x and {axes[1]} of y.")
+    return Dot(left, right)(x, y)
 
 
 def outer(x: Like, y: Like) -> Value:
@@ -55,7 +63,11 @@ def outer(x: Like, y: Like) -> Value:
 
 
 def einsum(subscripts: str, x: Like, y: Like) -> Value:
-    """Einstein's sum of two operands, e.g. "bij,bjk->bik".  Source: NumPy einsum."""
+    """Einstein's sum of two operands, e.g. "bij,bjk->bik".
+
+    Unlike NumPy's it takes two operands, an arrow, no "..." and no letter twice in one term, and sizes of one letter
+    must be equal: size 1 does not stretch.  Source: NumPy einsum.
+    """
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     x, y = common_dtype(x, y)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from millrace.functional.arithmetic import add, cos, less, log, multiply, right_shift, sqrt, subtract
-from millrace.functional.convert import Like, as_value, cast, constant, full
-from millrace.ir.core import Value
-from millrace.ir.dims import Size
+from millrace.functional.convert import Like, as_value, cast, constant, full, in_range
+from millrace.ir.core import Expression, Value
+from millrace.ir.dims import Dim, Size
 from millrace.ir.errors import ArgumentError
 from millrace.ir.types import HALVES
 from millrace.ops.random import Dropout, RandomBits, TrainingOnly
@@ -93,10 +93,20 @@ def random_integers(state: Like, shape: Sequence[Size], stream: str, bound: Like
     """Whole numbers from 0 up to, not including, bound: a number from 1 to 2^32, or one for each (a value of `shape`).
 
     The high half of a word's product with the bound, so exactly the same on every engine; no number is more probable
-    than another by more than one part in 2^32 / bound.  Source: Lemire 2019, Fast random integer generation.
+    than another by more than one part in 2^32 / bound. A computed bound below 1 cannot be seen when the graph is built.
+
+    Raises ArgumentError for a known bound out of range, or one whose numbers the dtype does not hold.
+    Source: Lemire 2019, Fast random integer generation.
     """
+    if not isinstance(bound, (Expression, Dim)):
+        known = np.asarray(bound)
+        if known.dtype.kind not in "iu" or not known.size or known.min() < 1 or known.max() > 2**32:
+            raise ArgumentError(f"random_integers: bound must be a whole number from 1 to 2^32, got {bound!r}.")
+        if not in_range(int(known.max()) - 1, dtype):
+            raise ArgumentError(f"random_integers: numbers below {known.max()} do not fit {dtype}: pass a wider dtype.")
+        bound = constant(known.astype(np.uint64))
     words = cast(random_bits(state, shape, stream), "uint64")
-    limit = constant(np.uint64(bound)) if isinstance(bound, int) else cast(bound, "uint64")
+    limit = cast(bound, "uint64")
     return cast(right_shift(multiply(words, limit), np.uint64(32)), dtype)
 
 

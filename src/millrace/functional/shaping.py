@@ -8,25 +8,30 @@ from typing import Any
 
 import numpy as np
 
+from millrace.functional.arithmetic import add, multiply
 from millrace.functional.convert import (
     Like,
+    as_shape,
     as_value,
     common_dtype,
     constant,
+    in_range,
+    listed_axes,
     normal_axes,
     normal_axis,
 )
-from millrace.ir.core import Value
-from millrace.ir.dims import Dim, Size, product
-from millrace.ir.errors import ArgumentError, ShapeError
+from millrace.ir.core import Expression, Value
+from millrace.ir.dims import Dim, Size, at_most, product
+from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
 from millrace.ir.state import Variable
+from millrace.ir.types import dtype_name
 from millrace.ops import index, rearranging, shape  # noqa: F401  (rearranging registers its rewrites)
 
 
 def reshape(x: Like, newshape: Sequence[Size] | Size) -> Value:
     """The same elements under another shape; one size may be -1 and is computed.  Source: NumPy reshape."""
     x = as_value(x)
-    sizes = [newshape] if isinstance(newshape, (int, Dim)) else list(newshape)
+    sizes = list(as_shape(newshape, "newshape"))
     if sizes.count(-1) > 1:
         raise ShapeError(f"reshape to {tuple(sizes)}: only one size may be -1.")
     if -1 in sizes:
@@ -46,7 +51,8 @@ def ravel(x: Like) -> Value:
 def transpose(x: Like, axes: Sequence[int] | None = None) -> Value:
     """Axes permuted; None reverses them.  Source: NumPy transpose."""
     x = as_value(x)
-    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(int(a) % max(x.ndim, 1) for a in axes)
+    given: Any = range(x.ndim)[::-1] if axes is None else as_shape(axes, "axes")
+    order = tuple(a % x.ndim if -x.ndim <= a < 0 else a for a in given)  # the operation refuses the rest
     return x if order == tuple(range(x.ndim)) else shape.Transpose(order)(x)
 
 
@@ -54,24 +60,29 @@ def swapaxes(x: Like, axis1: int, axis2: int) -> Value:
     """Two axes exchanged.  Source: NumPy swapaxes."""
     x = as_value(x)
     order = list(range(x.ndim))
-    a, b = normal_axis(axis1, x.ndim), normal_axis(axis2, x.ndim)
+    a, b = normal_axis(axis1, x.ndim, "axis1"), normal_axis(axis2, x.ndim, "axis2")
     order[a], order[b] = b, a
     return transpose(x, order)
 
 
-def moveaxis(x: Like, source: int, destination: int) -> Value:
-    """One axis moved to another place.  Source: NumPy moveaxis."""
+def moveaxis(x: Like, source: int | Sequence[int], destination: int | Sequence[int]) -> Value:
+    """One axis moved to another place, or each of several; the others keep their order.  Source: NumPy moveaxis."""
     x = as_value(x)
-    order = [axis for axis in range(x.ndim) if axis != normal_axis(source, x.ndim)]
-    order.insert(normal_axis(destination, x.ndim), normal_axis(source, x.ndim))
+    old, new = listed_axes(source, x.ndim, "source"), listed_axes(destination, x.ndim, "destination")
+    if len(old) != len(new):
+        raise ArgumentError(f"moveaxis takes as many sources as destinations, got {source} and {destination}.")
+    order = [axis for axis in range(x.ndim) if axis not in old]
+    for place, axis in sorted(zip(new, old, strict=True)):
+        order.insert(place, axis)
     return transpose(x, order)
 
 
-def expand_dims(x: Like, axis: int) -> Value:
-    """A new axis of size 1.  Source: NumPy expand_dims."""
+def expand_dims(x: Like, axis: int | Sequence[int]) -> Value:
+    """A new axis of size 1, or several; places count in the result.  Source: NumPy expand_dims."""
     x = as_value(x)
-    at = normal_axis(axis, x.ndim + 1)
-    return shape.Reshape((*x.shape[:at], 1, *x.shape[at:]))(x)
+    ndim = x.ndim + (1 if isinstance(axis, (int, np.integer)) else len(axis) if isinstance(axis, (list, tuple)) else 0)
+    new, old = listed_axes(axis, ndim), iter(x.shape)
+    return shape.Reshape(tuple(1 if at in new else next(old) for at in range(ndim)))(x)
 
 
 def squeeze(x: Like, axis: int | Sequence[int] | None = None) -> Value:
@@ -84,33 +95,46 @@ def squeeze(x: Like, axis: int | Sequence[int] | None = None) -> Value:
     return shape.Reshape(tuple(s for a, s in enumerate(x.shape) if a not in axes))(x)
 
 
-def concatenate(arrays: Sequence[Like], axis: int = 0) -> Value:
-    """One after another along an axis.  Source: NumPy concatenate."""
-    values = common_dtype(*arrays)
+def concatenate(arrays: Sequence[Like], axis: int | None = 0) -> Value:
+    """One after another along an axis; for None all elements in a row.  Source: NumPy concatenate."""
+    values = common_dtype(*_several("concatenate", arrays))
     if not values:
         raise ShapeError("concatenate needs at least one value.")
+    if axis is None:
+        values, axis = [ravel(x) for x in values], 0
     return shape.Concatenate(normal_axis(axis, values[0].ndim))(*values)
 
 
 def stack(arrays: Sequence[Like], axis: int = 0) -> Value:
     """Along a new axis.  Source: NumPy stack."""
-    values = [as_value(x) for x in arrays]
+    values = common_dtype(*_several("stack", arrays))
     return concatenate([expand_dims(x, axis) for x in values], axis)
 
 
+def _several(name: str, arrays: Any) -> Any:
+    if isinstance(arrays, Expression):
+        raise ArgumentError(f"{name} takes values in a list, got a single one of shape {list(arrays.shape)}.")
+    return arrays
+
+
 def split(x: Like, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Value]:
-    """Cut into equal sections, or before the given positions, along an axis.  Source: NumPy split."""
+    """Cut into equal sections, or before the given positions, along an axis.  Source: NumPy split.
+
+    Positions count as in Python's slices: negative ones from the end, those beyond it make empty pieces.
+    """
     x = as_value(x)
     axis = normal_axis(axis, x.ndim)
     total = x.shape[axis]
-    if isinstance(indices_or_sections, int):
+    if isinstance(indices_or_sections, (int, np.integer)) and not isinstance(indices_or_sections, bool):
         if indices_or_sections < 1 or not isinstance(total, int) or total % indices_or_sections:
             raise ShapeError(f"cannot split axis {axis} of {x.type} into {indices_or_sections} equal sections.")
-        width = total // indices_or_sections
-        cuts: list[Any] = list(range(0, total + 1, width))
-    else:
-        cuts = [0, *indices_or_sections, total]
-    return [slice_axis(x, axis, a, b) for a, b in pairwise(cuts)]
+        width = total // int(indices_or_sections)
+        return [slice_axis(x, axis, n * width, (n + 1) * width) for n in range(int(indices_or_sections))]
+    pieces = list(pairwise([0, *as_shape(indices_or_sections, "indices_or_sections"), total]))
+    if isinstance(total, int):
+        known = [slice(a, b).indices(total) for a, b in pieces]
+        pieces = [(a, max(a, b)) for a, b, _ in known]
+    return [slice_axis(x, axis, a, b) for a, b in pieces]
 
 
 def slice_axis(x: Like, axis: int, start: Size, stop: Size, step: int = 1) -> Value:
@@ -130,14 +154,35 @@ def flip(x: Like, axis: int | Sequence[int] | None = None) -> Value:
     return shape.Reverse(normal_axes(axis, x.ndim))(x)
 
 
-def pad(x: Like, pad_width: Sequence[Sequence[int]], constant_values: float = 0.0) -> Value:
-    """Surrounded by a constant: ((before, after), ...) for each axis.  Source: NumPy pad."""
+def pad(x: Like, pad_width: Any, constant_values: float = 0.0) -> Value:
+    """Surrounded by a constant: ((before, after), ...) for each axis, or (before, after) or one width for all.
+
+    Raises ShapeError for other widths, DTypeError for a constant that x's dtype does not hold.  Source: NumPy pad.
+    """
     x = as_value(x)
-    widths = [tuple(w) for w in pad_width]
-    if len(widths) != x.ndim or any(len(w) != 2 for w in widths):
-        raise ShapeError(f"pad of {x.type} takes (before, after) for each of its {x.ndim} axes, got {pad_width}.")
-    low, high = tuple(w[0] for w in widths), tuple(w[1] for w in widths)
+    if isinstance(constant_values, Expression) or np.ndim(constant_values):
+        raise ArgumentError(f"pad takes one number known now as constant_values, got {constant_values!r}.")
+    if not in_range(constant_values, x.dtype):
+        raise DTypeError(f"pad: {constant_values} does not fit {x.dtype}. Convert x with mr.cast first.")
+    pairs = _pad_pairs(x, pad_width)
+    low, high = tuple(before for before, _ in pairs), tuple(after for _, after in pairs)
     return shape.Pad(low, high, (0,) * x.ndim, float(constant_values))(x)
+
+
+def _pad_pairs(x: Value, pad_width: Any) -> list[tuple[Any, Any]]:
+    """(before, after) for each axis."""
+    wrong = ShapeError(
+        f"pad of {x.type} takes one width, (before, after), or (before, after) for each of its {x.ndim} axes, "
+        f"got {pad_width}."
+    )
+    if x.ndim == 0 and isinstance(pad_width, (list, tuple)) and not pad_width:
+        return []
+    try:
+        pairs = np.broadcast_to(np.array(pad_width, dtype=object), (x.ndim, 2))
+    except ValueError:
+        raise wrong from None
+    widths = as_shape(list(pairs.ravel()), "pad_width")
+    return list(zip(widths[::2], widths[1::2], strict=True))
 
 
 def pad_interior(x: Like, low: Sequence[int], high: Sequence[int], interior: Sequence[int], fill: float = 0.0) -> Value:
@@ -145,18 +190,31 @@ def pad_interior(x: Like, low: Sequence[int], high: Sequence[int], interior: Seq
     return shape.Pad(tuple(low), tuple(high), tuple(interior), float(fill))(as_value(x))
 
 
-def tile(x: Like, reps: Sequence[int]) -> Value:
-    """Repeated as a whole along each axis.  Source: NumPy tile."""
-    x = as_value(x)
-    reps = (1,) * (x.ndim - len(reps)) + tuple(reps)
-    for axis, count in enumerate(reps):
-        x = concatenate([x] * count, axis) if count != 1 else x
-    return x
+def tile(x: Like, reps: Sequence[Size] | Size) -> Value:
+    """Repeated as a whole along each axis; fewer `reps` are for the last axes, more add axes in front.
+
+    Source: NumPy tile.
+    """
+    x, counts = as_value(x), as_shape(reps, "reps")
+    ndim = max(x.ndim, len(counts))
+    counts = (1,) * (ndim - len(counts)) + counts
+    sizes = (1,) * (ndim - x.ndim) + x.shape
+    if any(isinstance(count, int) and count < 0 for count in counts):
+        raise ArgumentError(f"tile repeats 0 times or more along each axis, got {reps}.")
+    spread = tuple(size for pair in zip(counts, sizes, strict=True) for size in pair)  # each count before its axis
+    made = shape.Broadcast(spread, tuple(range(2 * (ndim - x.ndim) + 1, 2 * ndim, 2)))(x)
+    return shape.Reshape(tuple(count * size for count, size in zip(counts, sizes, strict=True)))(made)
 
 
-def take(x: Like, indices: Like, axis: int = 0) -> Value:
-    """Elements at positions along an axis; positions outside move to the nearest end.  Source: NumPy take."""
+def take(x: Like, indices: Like, axis: int | None = 0) -> Value:
+    """Elements at positions, whole numbers, along an axis, or of all elements in a row for None.
+
+    Positions outside move to the nearest end, so -1 is the first, where NumPy's is the last. The axis is 0 unless
+    given, where NumPy's is None.  Source: NumPy take.
+    """
     x = as_value(x)
+    if axis is None:
+        x, axis = ravel(x), 0
     return index.Take(normal_axis(axis, x.ndim))(x, as_value(indices))
 
 
@@ -173,12 +231,49 @@ def one_hot(x: Like, num_classes: int, dtype: str = "float32") -> Value:
 
 def iota(size: Sequence[Size], axis: int, dtype: str = "int32") -> Value:
     """Each element's position along an axis.  Source: StableHLO iota."""
-    return index.Iota(tuple(size), axis, dtype)()
+    return index.Iota(as_shape(size, "size"), axis, dtype)()
 
 
-def arange(start: int, stop: int | None = None, step: int = 1, dtype: str = "int32") -> Value:
-    """Whole numbers from start up to, not including, stop.  Source: NumPy arange."""
-    return constant(np.arange(start, stop, step).astype(dtype) if stop is not None else np.arange(start).astype(dtype))
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None) -> Value:
+    """Numbers from start up to, not including, stop: int32, or float32 where one of them is a float.
+
+    start and stop may be dimensions, such as x.shape[0], that are known only when data arrives.
+
+    Raises ArgumentError for values of a graph and a step of 0, ShapeError where how many there are cannot be decided,
+    DTypeError for whole numbers that the dtype does not hold.
+    Source: NumPy arange.
+    """
+    start, stop = (0, start) if stop is None else (start, stop)
+    bounds = (start, stop, step)
+    kinds = (int, float, np.integer, np.floating, Dim)
+    if any(isinstance(n, bool) or not isinstance(n, kinds) for n in bounds) or isinstance(step, Dim):
+        shown = ", ".join(str(getattr(n, "type", n)) for n in bounds)
+        raise ArgumentError(
+            f"arange takes numbers that are known now, or dimensions such as x.shape[0], got {shown}. To count up to "
+            "a value, compare an arange that is long enough with it."
+        )
+    if step == 0:
+        raise ArgumentError("arange: step must not be 0.")
+    is_float = any(isinstance(n, (float, np.floating)) for n in bounds)
+    dtype = dtype_name(dtype) if dtype is not None else "float32" if is_float else "int32"
+    if any(isinstance(n, Dim) for n in bounds):
+        return _counted(start, stop, step, dtype)
+    made = np.arange(start, stop, step)
+    if made.size and not (in_range(made[0], dtype) and in_range(made[-1], dtype)):
+        raise DTypeError(f"arange from {start} to {stop} does not fit {dtype}: pass a wider dtype.")
+    return constant(made.astype(dtype))
+
+
+def _counted(start: Size, stop: Size, step: int, dtype: str) -> Value:
+    """arange between dimensions."""
+    if not isinstance(step, (int, np.integer)):
+        raise ArgumentError(f"arange from {start} to {stop} takes a whole number as step, got {step!r}.")
+    length = (stop - start) // int(step)
+    if not at_most(0, length):
+        raise ShapeError(f"arange from {start} to {stop}: whether {stop} is at least {start} is not known.")
+    counted = iota((length,), 0, dtype)
+    counted = counted if step == 1 else multiply(counted, int(step))
+    return counted if start == 0 else add(counted, as_value(start, dtype))
 
 
 def getitem(x: Value | Variable, key: Any) -> Value:

@@ -23,6 +23,7 @@ from millrace.ir.errors import ArgumentError, DTypeError, GradientError, Millrac
 from millrace.ir.formula import Formula
 from millrace.ir.location import Location, here
 from millrace.ir.types import TensorType
+from millrace.ir.typeset import from_notation
 
 _serial = itertools.count()
 _layer: contextvars.ContextVar[str] = contextvars.ContextVar("layer", default="")
@@ -264,6 +265,10 @@ class Op:
         """The operation as it is printed among mathematics; operands are already in parentheses."""
         fields = [f"{f.name}={attribute_text(getattr(self, f.name))}" for f in dataclasses.fields(self)]  # type: ignore[arg-type]
         return f"{snake(self.name)}({', '.join([*operands, *fields])})"
+
+    def latex(self, *operands: str) -> str:
+        """The operation as it is set among mathematics: its notation, unless LaTeX has a form of its own for it."""
+        return from_notation(self.notation, operands)
 
     def inference(self, mr: Any, *inputs: Value) -> Any:
         """What stands in its place once training is over; None if the same."""

@@ -7,7 +7,10 @@ Source: Griewank and Walther, Evaluating Derivatives, ch. 3 (reverse mode).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from millrace.ir.core import Node, Value, made_by, none, snake
@@ -15,6 +18,45 @@ from millrace.ir.errors import GradientError, GraphError
 from millrace.ir.graph import topological
 
 STEPWISE = "its result does not change smoothly with its inputs"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One operation's gradient rule as it was applied.
+
+    arrived: how the loss changes with each output; given: what the rule says of each input, None for one that does not
+    matter; total: all that has come to each input so far, where it is used more than once. inside: how many rules of
+    operations that are made of others this one belongs to.
+    """
+
+    node: Node
+    arrived: tuple[Value | None, ...]
+    given: tuple[Value | None, ...]
+    total: tuple[Value | None, ...]
+    inside: int
+
+
+_observer: contextvars.ContextVar[Callable[[Applied], None] | None] = contextvars.ContextVar("observer", default=None)
+_inside: contextvars.ContextVar[int] = contextvars.ContextVar("inside", default=0)
+
+
+@contextmanager
+def observed(observe: Callable[[Applied], None]) -> Iterator[None]:
+    """Differentiation inside tells `observe` each rule that it applies, in its order."""
+    token = _observer.set(observe)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+@contextmanager
+def _within_a_rule() -> Iterator[None]:
+    token = _inside.set(_inside.get() + 1)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
 
 
 def pull_back(
@@ -49,7 +91,7 @@ def pull_back(
         if isinstance(node.op.gradient, none):
             stopped.append(node)
             continue
-        with made_by(node):
+        with made_by(node), _within_a_rule():
             if len(node.outputs) == 1:
                 given = node.op.gradient(mr, flowing[0], node.outputs[0], *node.inputs)
             else:
@@ -58,9 +100,13 @@ def pull_back(
             parts = given if isinstance(given, (tuple, list)) else (given,)
             if all(part is None for part, x in zip(parts, node.inputs, strict=True) if x in active):
                 stopped.append(node)
-            for value, part in zip(node.inputs, parts, strict=True):
-                if part is not None and value in active:
+            used = tuple(part if x in active else None for part, x in zip(parts, node.inputs, strict=True))
+            for value, part in zip(node.inputs, used, strict=True):
+                if part is not None:
                     add(value, part)
+        observe = _observer.get()
+        if observe is not None:
+            observe(Applied(node, tuple(flowing), used, tuple(sums.get(x) for x in node.inputs), _inside.get()))
     return [sums.get(value) for value in wrt], stopped
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from millrace.ir.core import Op
 from millrace.ir.formula import SUM, Term
 from millrace.ir.types import TensorType, is_float_array, native, widened
+from millrace.ir.typeset import symbol
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Placeholder(Op):
 
     def notation(self) -> str:
         return self.label
+
+    def latex(self) -> str:
+        return symbol(self.label)
 
 
 class Literal:

@@ -6,8 +6,10 @@ about a particular operation stand beside it in `millrace.ops`; the general ones
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+import contextvars
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from millrace.ir.core import Node, Op, Value, functional
@@ -46,6 +48,28 @@ def rules() -> dict[str, str]:
     return {**GENERAL, **dict(sorted(_ABOUT.items()))}
 
 
+@dataclass(frozen=True)
+class Rewritten:
+    """One rule that fired: its name, the value it was about, and what has taken that value's place."""
+
+    rule: str
+    before: Value
+    after: Value
+
+
+_observer: contextvars.ContextVar[Callable[[Rewritten], None] | None] = contextvars.ContextVar("observer", default=None)
+
+
+@contextmanager
+def observed(observe: Callable[[Rewritten], None]) -> Iterator[None]:
+    """Rewriting inside tells `observe` each rule that fires, in its order; but not that dead code is dropped."""
+    token = _observer.set(observe)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
 def simplify(graph: Graph, off: Collection[str] = (), passes: int = 4) -> Graph:
     """The graph with all rules applied but those named in `off`.
 
@@ -76,7 +100,18 @@ def _within_loops(graph: Graph, off: Collection[str]) -> Graph:
 
 def _once(graph: Graph, off: frozenset[str]) -> Graph:
     mr = functional()
+    observe = _observer.get()
     known: dict[Any, Any] = {}
+
+    def fired(rule: str, node: Node, inputs: tuple[Value, ...], after: Any) -> Any:
+        """What a rule has made of a node, told to the observer."""
+        if observe is not None:
+            before = again(node, node.op, inputs)
+            pairs = zip(*(x if isinstance(x, tuple) else (x,) for x in (before, after)), strict=True)
+            for old, new in pairs:
+                observe(Rewritten(rule, old, new))
+        return after
+
     longer = {} if "shared-forward" in off else _longer_forms(graph)
 
     def once(op: Op, inputs: tuple[Value, ...], node: Node) -> Any:
@@ -84,8 +119,9 @@ def _once(graph: Graph, off: frozenset[str]) -> Graph:
         if "common-subexpressions" in off:
             return again(node, op, inputs)
         key = (op, inputs, _zeros(op))
-        if key not in known:
-            known[key] = again(node, op, inputs)
+        if key in known:
+            return fired("common-subexpressions", node, inputs, known[key]) if op is node.op else known[key]
+        known[key] = again(node, op, inputs)
         return known[key]
 
     def make(node: Node, inputs: tuple[Value, ...]) -> Any:
@@ -95,15 +131,15 @@ def _once(graph: Graph, off: frozenset[str]) -> Graph:
         if "constant-folding" not in off and inputs and all(isinstance(x.op, Constant) for x in inputs):
             folded = _fold(node, inputs)
             if folded is not None:
-                return folded
+                return fired("constant-folding", node, inputs, folded)
         for name, rule in _BY_OP.get(type(op), ()):
             if name not in off:
                 simpler = rule(mr, op, *inputs)
                 if simpler is not None:
-                    return simpler
+                    return fired(name, node, inputs, simpler)
         if (op, node.inputs) in longer:
             results = once(longer[op, node.inputs], inputs, node)[: len(node.outputs)]
-            return results if len(results) > 1 else results[0]
+            return fired("shared-forward", node, inputs, results if len(results) > 1 else results[0])
         return once(op, inputs, node)
 
     new = rebuilt(graph.nodes, make, {value: value for value in graph.inputs})

@@ -19,6 +19,7 @@ from millrace.ir.core import Expression, Op, Value, outside_layers
 from millrace.ir.dims import same, shape_text
 from millrace.ir.errors import ArgumentError, DTypeError, MillraceError, ShapeError
 from millrace.ir.types import TensorType, as_dtype, native
+from millrace.ir.typeset import symbol
 
 STATE_LOCK = threading.RLock()  # held while a set is read or replaced
 STEP_LOCK = threading.RLock()  # held by a function that writes, from its reading to its writing
@@ -145,6 +146,9 @@ class Read(Op):
     def notation(self) -> str:
         return self.variable.name
 
+    def latex(self) -> str:
+        return symbol(self.variable.name)
+
 
 @dataclass(frozen=True)
 class Assign(Op):
@@ -164,3 +168,6 @@ class Assign(Op):
 
     def notation(self, x: str) -> str:
         return f"{self.variable.name} <- {x}"
+
+    def latex(self, x: str) -> str:
+        return rf"{symbol(self.variable.name)} \gets {x}"

@@ -12,6 +12,7 @@ from millrace.ir.errors import DTypeError
 from millrace.ir.formula import ATOM, POWER, PRODUCT, SUM, Term, within
 from millrace.ir.rewrite import simplification
 from millrace.ir.types import TensorType
+from millrace.ir.typeset import quotient, raised
 from millrace.ops.elementwise import Elementwise, Negative
 from millrace.ops.sampling import bad_types, is_constant, tensor, uniform
 
@@ -127,6 +128,9 @@ class Divide(Binary):
     def lower(self, low: Any, x: Any, y: Any) -> Any:
         return low.lax.div(x, y)
 
+    def latex(self, x: str, y: str) -> str:
+        return quotient(x, y)
+
 
 @dataclass(frozen=True)
 class Power(Binary):
@@ -150,6 +154,9 @@ class Power(Binary):
 
     def notation(self, x: str, y: str) -> str:
         return Term(f"{within(x, ATOM)}^{within(y, ATOM)}", POWER)
+
+    def latex(self, x: str, y: str) -> str:
+        return raised(x, y)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from millrace.ir.errors import DTypeError
 from millrace.ir.formula import ATOM, COMPARISON, SUM, Formula, Term, at, indices, within
 from millrace.ir.rewrite import simplification
 from millrace.ir.types import DTYPES, FLOATS, TensorType, dtype_name, is_float_array
+from millrace.ir.typeset import chosen, enclosed
 from millrace.ops.arithmetic import Binary
 from millrace.ops.elementwise import Elementwise
 from millrace.ops.sampling import bad_types, is_constant, tensor, uniform
@@ -211,6 +212,9 @@ class Not(Logic):
     def notation(self, x: str) -> str:
         return Term(f"not {within(x, ATOM)}", COMPARISON)
 
+    def latex(self, x: str) -> str:
+        return Term(rf"\neg {enclosed(x, ATOM)}", COMPARISON)
+
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
         return [Sample(cls(), sample.inputs[:1]) for sample in super().samples(rng)]
@@ -325,6 +329,9 @@ class Select(Primitive):
 
     def notation(self, condition: str, x: str, y: str) -> str:
         return f"where({condition}, {x}, {y})"
+
+    def latex(self, condition: str, x: str, y: str) -> str:
+        return chosen(condition, x, y)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:

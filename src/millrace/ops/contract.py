@@ -11,8 +11,9 @@ import numpy as np
 from millrace.ir.core import Primitive, Sample, Value
 from millrace.ir.dims import same
 from millrace.ir.errors import DTypeError, ShapeError
-from millrace.ir.formula import ATOM, MATRIX_PRODUCT, Formula, Term, at, indices, within
+from millrace.ir.formula import ATOM, MATRIX_PRODUCT, POWER, Formula, Term, at, indices, within
 from millrace.ir.types import HALVES, TensorType
+from millrace.ir.typeset import enclosed, transposed
 from millrace.ir.work import elements
 from millrace.ops.sampling import bad_types, tensor, uniform
 from millrace.ops.shape import inverse_permutation
@@ -129,11 +130,22 @@ class Dot(Primitive):
         return Formula(f"{at('out', index)} = {body}")
 
     def notation(self, x: str, y: str) -> str:
+        if not self.x_batch and not self.x_contract:
+            return f"outer({x}, {y})"
         if self.x_batch or len(self.x_contract) != 1:
             return f"dot({x}, {y}, sum over {self.x_contract} and {self.y_contract})"
         left = f"{within(x, ATOM)}.T" if self.x_contract == (0,) else within(x, ATOM)
         right = f"{within(y, ATOM)}.T" if self.y_contract == (1,) else within(y, ATOM)
         return Term(f"{left} @ {right}", MATRIX_PRODUCT)
+
+    def latex(self, x: str, y: str) -> str:
+        if not self.x_batch and not self.x_contract:
+            return Term(rf"{enclosed(x, POWER)} \otimes {enclosed(y, POWER)}", MATRIX_PRODUCT)
+        if self.x_batch or len(self.x_contract) != 1:
+            return super().latex(x, y)
+        left = transposed(x) if self.x_contract == (0,) else enclosed(x, POWER)
+        right = transposed(y) if self.y_contract == (1,) else enclosed(y, POWER)
+        return Term(rf"{left} \, {right}", MATRIX_PRODUCT)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:

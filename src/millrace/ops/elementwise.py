@@ -13,6 +13,7 @@ from millrace.ir.errors import DTypeError
 from millrace.ir.formula import ATOM, POWER, PRODUCT, SUM, Formula, Term, at, indices, within
 from millrace.ir.rewrite import simplification
 from millrace.ir.types import TensorType
+from millrace.ir.typeset import quotient, raised
 from millrace.ops.sampling import bad_types, tensor, uniform
 
 
@@ -152,6 +153,9 @@ class Sqrt(Unary):
     def derivative(self, mr: Any, out: Value, x: Value) -> Value:
         return mr.divide(0.5, out)
 
+    def latex(self, x: str) -> str:
+        return rf"\sqrt{{{x}}}"
+
     def lower(self, low: Any, x: Any) -> Any:
         return low.lax.sqrt(x)
 
@@ -174,6 +178,9 @@ class Rsqrt(Unary):
 
     def notation(self, x: str) -> str:
         return f"rsqrt({x})"
+
+    def latex(self, x: str) -> str:
+        return quotient("1", rf"\sqrt{{{x}}}")
 
 
 @dataclass(frozen=True)
@@ -364,6 +371,9 @@ class IntegerPower(Unary):
         power = str(self.exponent) if self.exponent >= 0 else f"({self.exponent})"
         return Term(f"{within(x, ATOM)}^{power}", POWER)
 
+    def latex(self, x: str) -> str:
+        return raised(x, str(self.exponent))
+
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
         return [Sample(cls(n), (uniform(rng, (2, 3), *cls.domain),)) for n in (-2, -1, 0, 1, 2, 3, 7)]
@@ -440,6 +450,9 @@ class Abs(Signed):
 
     def derivative(self, mr: Any, out: Value, x: Value) -> Value:
         return mr.sign(x)
+
+    def latex(self, x: str) -> str:
+        return rf"\left|{x}\right|"
 
     def lower(self, low: Any, x: Any) -> Any:
         return low.lax.abs(x)

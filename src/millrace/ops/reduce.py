@@ -15,6 +15,7 @@ from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import Formula, at, indices
 from millrace.ir.rewrite import simplification
 from millrace.ir.types import HALVES, TensorType
+from millrace.ir.typeset import axes_below, called
 from millrace.ir.work import elements
 from millrace.ops.sampling import bad_types, distinct, tensor, uniform
 
@@ -58,6 +59,9 @@ class Reduction(Primitive, abstract=True):
 
     def notation(self, x: str) -> str:
         return f"{self.fold}({x}, axis={self.axes[0] if len(self.axes) == 1 else self.axes})"
+
+    def latex(self, x: str) -> str:
+        return called(self.fold, x, below=axes_below(self.axes))
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
@@ -327,6 +331,9 @@ class ArgExtreme(Reduction, abstract=True):
     def notation(self, x: str) -> str:
         return f"{self.fold}({x}, axis={self.axis})"
 
+    def latex(self, x: str) -> str:
+        return called(self.fold, x, below=axes_below(self.axis))
+
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
         make: Any = cls
@@ -452,6 +459,9 @@ class Mean(Composite):
 
     def notation(self, x: str) -> str:
         return f"mean({x}, axis={self.axes[0] if len(self.axes) == 1 else self.axes})"
+
+    def latex(self, x: str) -> str:
+        return called("mean", x, below=axes_below(self.axes))
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:

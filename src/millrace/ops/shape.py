@@ -13,6 +13,7 @@ from millrace.ir.dims import at_most, same, shape_text
 from millrace.ir.errors import DTypeError, ShapeError
 from millrace.ir.formula import ATOM, PRODUCT, SUM, Formula, Term, at, indices, within
 from millrace.ir.types import TensorType
+from millrace.ir.typeset import transposed
 from millrace.ops.reduce import check_axes
 from millrace.ops.sampling import bad_types, tensor, uniform
 
@@ -101,6 +102,9 @@ class Transpose(Primitive):
 
     def notation(self, x: str) -> str:
         return f"{within(x, ATOM)}.T" if self.axes == (1, 0) else f"transpose({x}, {self.axes})"
+
+    def latex(self, x: str) -> str:
+        return transposed(x) if self.axes == (1, 0) else super().latex(x)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from millrace.data.queue import Levels
+from millrace.diagnosis.record import Vitals
 from millrace.ir.errors import one_of
 from millrace.ir.stream import Stage
 from millrace.ops.stages import Every
@@ -53,6 +54,9 @@ class Callback:
     def on_progress(self, epoch: int, step: int, logs: Logs) -> None:
         """Now and then within an epoch, with the means so far."""
 
+    def on_vitals(self, epoch: int, vitals: Vitals) -> None:
+        """Before on_epoch_end: what the epoch's steps have measured of the network itself."""
+
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """After an epoch and its validation."""
 
@@ -80,7 +84,8 @@ class Callback:
 class History(Callback):
     """The curves: `history["loss"]` and so on, one number an epoch; `batch_losses`, one a step.
 
-    broken: records that could not be used, and why. input_levels: how full the input's queue was.
+    broken: records that could not be used, and why. input_levels: how full the input's queue was. vitals: how flat
+    activations were, and how large gradients and updates, an entry an epoch.
     """
 
     rank = 1
@@ -90,6 +95,7 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.batch_losses: list[float] = []
         self.broken: dict[str, str] = {}  # records that were left out, and why
+        self.vitals: list[Vitals] = []
         self.input_levels = Levels()
         self.seconds = 0.0  # in training steps, without evaluation
 
@@ -98,6 +104,9 @@ class History(Callback):
 
     def restore(self, state: dict[str, Any]) -> None:
         self.broken = dict(state.get("broken") or {})
+
+    def on_vitals(self, epoch: int, vitals: Vitals) -> None:
+        self.vitals.append(vitals)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self.epoch.append(epoch)

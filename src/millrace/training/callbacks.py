@@ -1,5 +1,6 @@
 """What happens beside the steps: progress on the terminal, records on disk, checkpoints, early ends."""
 
+from millrace.training.advice import Advice
 from millrace.training.callback import Callback, History, Logs, in_order, put_arrays, restore, states, take_arrays
 from millrace.training.monitors import (
     EarlyStopping,
@@ -9,10 +10,11 @@ from millrace.training.monitors import (
     ReduceLROnPlateau,
 )
 from millrace.training.progress import Progress, duration, shown
-from millrace.training.records import CSVLogger, JsonLines, TensorBoard, read_lines
+from millrace.training.records import CSVLogger, JsonLines, Measurements, TensorBoard, read_lines
 from millrace.training.saving import Checkpoint, ModelCheckpoint
 
 __all__ = [
+    "Advice",
     "CSVLogger",
     "Callback",
     "Checkpoint",
@@ -22,6 +24,7 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "Logs",
+    "Measurements",
     "ModelCheckpoint",
     "Monitor",
     "Progress",

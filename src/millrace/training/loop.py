@@ -83,6 +83,8 @@ class Loop:
             with interruptible() as asked:
                 self.steps.healthy.assign(np.bool_(True))
                 self.completed = int(self.steps.completed.numpy())
+                if self.steps.gauges is not None:
+                    self.steps.gauges.begin()
                 for callback in self.callbacks:
                     callback.on_plan(plan)
                 for callback in self.callbacks:
@@ -108,7 +110,7 @@ class Loop:
 
     def epoch(self, feed: Feed, epoch: int, first: int, asked: list[bool]) -> Logs:
         if not first:
-            self.steps.means.reset()
+            self.steps.reset()
             for callback in self.callbacks:
                 callback.on_epoch_begin(epoch, {})
         started, used = time.perf_counter(), bool(first)
@@ -140,6 +142,10 @@ class Loop:
             if broken:
                 self.without({f"{record} (validation)": why for record, why in broken.items()})
             logs |= {f"val_{name}": value for name, value in held.items()}
+        if self.steps.gauges is not None:
+            vitals = self.steps.gauges.read(epoch + 1)
+            for callback in self.callbacks:
+                callback.on_vitals(epoch, vitals)
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)
         return logs

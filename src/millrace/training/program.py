@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from millrace.diagnosis.record import Facts
 from millrace.engines.function import Function
 from millrace.ir.core import Value
 from millrace.ir.dims import solve
@@ -12,6 +13,7 @@ from millrace.ir.graph import Graph
 from millrace.ir.state import Variable
 from millrace.ir.stream import Stage
 from millrace.ops.stages import Dequeue, Evaluate, Every
+from millrace.training.facts import facts_of
 from millrace.training.inputs import Input
 from millrace.training.parts import TRAINING, VALIDATION, program_text
 from millrace.training.step import Steps
@@ -48,6 +50,11 @@ class Program:
         if self.validation is not None:
             made[VALIDATION] = Graph([], *joined(self.steps.test, self.validation))
         return made
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of the data before the first step: it reads them, in seconds at most."""
+        return facts_of(self.steps, self.training, self.validation)
 
     def show(self) -> None:
         """Print the regions, what each does, and the queues between them."""

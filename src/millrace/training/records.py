@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from millrace.diagnosis.record import Vitals
 from millrace.ir.errors import FileError
 from millrace.ir.stream import Stage
 from millrace.ops.stages import Every, WriteLog
@@ -40,6 +41,24 @@ class JsonLines(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         line = {"epoch": epoch + 1, **logs, "seconds": round(time.time() - self.started, 3)}
         append(self.path, as_lines([line]))
+
+
+class Measurements(JsonLines):
+    """A line of JSON an epoch of what its steps have measured; the first, for epoch 0, says what the data are."""
+
+    def stages(self) -> list[tuple[Every, Stage]]:
+        return [(Every(), WriteLog("vitals", self.path.name))]
+
+    def on_train_begin(self, plan: dict[str, Any]) -> None:
+        super().on_train_begin(plan)
+        if not self.path.stat().st_size and plan["program"].steps.gauges is not None:
+            append(self.path, as_lines([{"epoch": 0, **plan["program"].facts.line()}]))
+
+    def on_vitals(self, epoch: int, vitals: Vitals) -> None:
+        append(self.path, as_lines([vitals.line()]))
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        pass
 
 
 def as_lines(values: Iterable[dict[str, Any]]) -> bytes:

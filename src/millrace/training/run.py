@@ -4,7 +4,7 @@ config.json    what was asked for, and the versions that did it
 words.json     what the classes are called, and the words of texts
 checkpoints/   weights, optimizer and position: the last few, and the best
 graph.txt      the model's graph; program.txt: the whole run's; queue.json: how full its input's queue was
-metrics.jsonl  a line an epoch
+metrics.jsonl  a line an epoch; vitals.jsonl: the same of what its steps measured
 tensorboard/   the same as event files
 report.html    to look at
 state.json     what became of the run; run.lock: held by the process that trains
@@ -25,9 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from millrace.diagnosis.record import Record
 from millrace.ir.errors import FileError
 from millrace.ir.text import text
-from millrace.training.callbacks import Callback, Checkpoint, JsonLines, TensorBoard, read_lines
+from millrace.training.callbacks import Callback, Checkpoint, JsonLines, Measurements, TensorBoard, read_lines
 from millrace.training.checkpoint import remove_partial, write_whole
 from millrace.training.checkpoints import Checkpoints, Latest, T
 from millrace.training.lock import Lock, is_held
@@ -207,6 +208,11 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         return read_lines(self.path / "metrics.jsonl")
 
+    @property
+    def record(self) -> Record:
+        """The numbers that the run is judged by; of a run by an early Millrace, its curves alone."""
+        return Record.of(self.metrics(), read_lines(self.path / "vitals.jsonl"))
+
     def callbacks(
         self, save_every: int | None = None, keep: int = 3, best: str | None = "val_loss"
     ) -> list[Callback]:  # fmt: skip
@@ -217,6 +223,7 @@ class Run:
         checkpoints = replace(self.checkpoints, keep=keep)
         return [
             ProgramFile(self.program),
+            Measurements(self.path / "vitals.jsonl"),
             JsonLines(self.path / "metrics.jsonl"),
             TensorBoard(self.path / "tensorboard"),
             Checkpoint(checkpoints, save_every=save_every, best=best),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from millrace import functional as mr
-from millrace.engines.function import Function, function, replay
+from millrace.engines.function import Function, engine_named, function, replay
 from millrace.engines.processes import processes
 from millrace.ir.core import Node, Value, layer_scope
 from millrace.ir.errors import NonFiniteError
@@ -21,6 +21,7 @@ from millrace.training.compiled import Compiled, Goal
 from millrace.training.forms import Form
 from millrace.training.means import Means, Statistic
 from millrace.training.optimizer import Optimizer, wide
+from millrace.training.vitals import Answers, Gauges
 
 Logs = dict[str, float]
 
@@ -53,7 +54,7 @@ class Steps:
 
     def __init__(
         self, form: Form, weights: Sequence[Variable], compiled: Compiled, optimizer: Optimizer, engine: Any,
-        check_finite: bool,
+        check_finite: bool, vitals: bool = True,
     ):  # fmt: skip
         self.compiled, self.engine = compiled, engine
         self.inputs, batch = list(form.inputs), form.inputs[0].shape[0]
@@ -90,6 +91,11 @@ class Steps:
         self.unguarded = Graph(given, [self.loss_value], updates)
         if check_finite:
             updates = self._guarded(updates, stepped, changes)
+        # over a mesh what is looked at lies apart, and bringing it together would cost more than it tells
+        self.gauges = self._gauges(trained, weights) if vitals and engine_named(engine).mesh is None else None
+        if self.gauges is not None:
+            gradients = dict(zip(weights, self.gradients, strict=True))
+            updates |= self.gauges.updates(self.real, self._counted, gradients, updates, updates.get(self.healthy))
         self.train = function(given, self.loss_value, updates, engine)
 
         with layer_scope("validation"):
@@ -201,10 +207,27 @@ class Steps:
         after = rebuilt(topological(owner, stop=frozenset(self.gradients)), make, {})
         return {variable: after[value] for value, variable in owner.items() if value in after}
 
+    def _gauges(self, trained: Form, weights: Sequence[Variable]) -> Gauges:
+        """What is measured of the network itself; of its answers, those of the first output."""
+        with layer_scope("vitals"):
+            first = self.answers[0]
+            return Gauges(trained, weights, Answers.of(first.goal, trained.outputs[first.place], first.target))
+
+    @property
+    def _counted(self) -> Value:
+        """How much each example counts by what `fit` was told: [batch]."""
+        return self.real * self.answers[0].weights
+
+    def reset(self) -> None:
+        """Begin an epoch."""
+        self.means.reset()
+        if self.gauges is not None:
+            self.gauges.reset()
+
     @property
     def variables(self) -> list[Variable]:
         """The state of training that is neither a weight nor the optimizer's."""
-        return self.means.variables
+        return [*self.means.variables, *([] if self.gauges is None else self.gauges.variables)]
 
     def explain_failure(self, arrays: Sequence[Any]) -> NonFiniteError:
         """Why the step on these arrays gives what is not finite: the first node, and its line."""

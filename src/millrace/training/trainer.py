@@ -23,7 +23,7 @@ from millrace.layers.arguments import number, whole
 from millrace.layers.base import Layer
 from millrace.layers.calls import mask_of
 from millrace.layers.initializers import current_seed
-from millrace.training.callbacks import Callback, History, Progress, in_order, restore
+from millrace.training.callbacks import Advice, Callback, History, Progress, in_order, restore
 from millrace.training.compiled import Compiled
 from millrace.training.examples import batch_size_for, examples, inputs_of
 from millrace.training.forms import Form, frozen_statistics
@@ -64,6 +64,7 @@ class Trainer:
     def compile(
         self, optimizer: Any = "sgd", loss: Any = None, metrics: Any = (), engine: Any = None,
         check_finite: bool = True, loss_weights: Any = None, weighted_metrics: Any = (), mesh: Mesh | None = None,
+        vitals: bool = True,
     ) -> None:  # fmt: skip
         """Decide how to train: optimizer, loss and metrics by name, as objects, or as functions f(y_true, y_pred).
 
@@ -75,6 +76,8 @@ class Trainer:
         weight that is infinite or NaN, keep the weights of the step before, and say where it was born.
         mesh: the devices over which each step is spread, mr.Mesh(data=2): batches over its axis "data", layers with
         `shard` over theirs; weights and losses are those of one device but for rounding.
+        vitals: measure in each step how flat activations are and how large gradients and updates, for
+        `history.vitals` and the advice that `fit` prints; it changes no weight. Over a mesh it is left out.
 
         Raises ArgumentError for an unknown name, or for a mesh of more devices than there are.
         """
@@ -86,7 +89,9 @@ class Trainer:
         self.optimizer = optimizer_named(optimizer)
         self.mesh = mesh
         chosen = engine if mesh is None else engine_named(engine, mesh)
-        self._steps = Steps(self.form(), self.trainable_weights, self.compiled, self.optimizer, chosen, check_finite)
+        self._steps = Steps(
+            self.form(), self.trainable_weights, self.compiled, self.optimizer, chosen, check_finite, vitals
+        )
 
     @property
     def loss(self) -> Any:
@@ -198,7 +203,8 @@ class Trainer:
             raise ArgumentError(f"initial_step={initial_step}, but an epoch has {steps} steps.")
         history = History()
         unit = "images" if max(value.ndim for value in self.inputs) >= 4 else "examples"
-        every = [*in_order([history, *callbacks]), *([Progress(unit)] if verbose else [])]
+        told = [] if any(isinstance(c, Advice) for c in callbacks) else [Advice()]
+        every = [*in_order([history, *callbacks]), *([Progress(unit), *told] if verbose else [])]
         if not processes().first:
             every = [callback for callback in every if callback.everywhere]
         here = (self.progress.get("epoch"), self.progress.get("step")) == (initial_epoch, initial_step)

@@ -1,0 +1,1 @@
+"""Everything that has a page, at work on something real: a photograph, a digit, a sequence, a small problem."""

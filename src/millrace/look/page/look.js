@@ -1,0 +1,126 @@
+// The page: the network on one side, the chosen layer in the middle, the answer on the other.
+
+import { ask, edits } from "/ask.js";
+import { showBars, summary } from "/bars.js";
+import { KernelPanel } from "/kernel.js";
+import { make, tell } from "/make.js";
+import { showMaps } from "/maps.js";
+import { Drawing } from "/network.js";
+import { PlacePanel, UnitPanel } from "/units.js";
+import { loadWords, say, sizes } from "/words.js";
+
+const WAIT = 250; // milliseconds without a further change before the network is computed anew
+
+const LISTED = 4; // weights that are named
+
+let network, drawing, layer, panel, map = 0, waiting;
+let wanted; // the layer that was chosen last, though its answer may not be here yet
+let turn = 0, round = 0; // of layers opened and of networks asked for: only the last one's answer is shown
+const places = Object.fromEntries(["lead", "panel", "panel-title", "panel-body", "bars", "drawing"].map((id) => [id, document.getElementById(id)]));
+
+const edited = () => [...edits.values()].some((one) => one.size);
+
+async function refresh() {
+  const mine = ++round;
+  const answer = await ask("network");
+  if (mine !== round) return;
+  network = answer;
+  drawing.show(network);
+  showBars(places.bars, network, edited(), resetAll);
+}
+
+/** Open a layer's panel. */
+async function open(name, focus = true) {
+  const mine = ++turn;
+  wanted = name;
+  const answer = await ask("layer", { name });
+  if (mine !== turn) return;
+  layer = answer;
+  map = 0;
+  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  drawing.mark(name);
+  places["panel-title"].textContent = say("layer_title", { name: layer.name });
+  const numbers = make("section", { class: "work" });
+  const maps = make("section", { class: "all-maps" });
+  const weights = Object.entries(layer.weights).map(([key, shape]) => `${key} ${sizes(shape)}`);
+  const parameters = weights.slice(0, LISTED).join(", ") + (weights.length > LISTED ? ", ..." : "");
+  const head = [make("p", { class: "about" }, make("b", {}, layer.kind), " ", layer.about)];
+  if (layer.takes.length) {
+    head.push(make("p", { class: "flow" }, say("flow", { from: layer.takes.map(sizes).join(", "), to: sizes(layer.shape) }),
+      parameters ? ` ${say("parameters", { count: layer.parameters.toLocaleString("en"), weights: parameters })}` : ""));
+  }
+  if (layer.formula) head.push(make("p", { class: "formula" }, layer.formula));
+  const text = layer.words.length ? listed(layer.words) : null;
+  const titled = { maps: "the_maps", units: "the_units", steps: "the_steps", number: "the_units" }[layer.form];
+  places["panel-body"].replaceChildren(...head, ...(layer.panel === "other" ? [] : [numbers]),
+    make("h3", {}, say(titled)), ...(text ? [text] : []), maps, ...(layer.panel === "other" ? [numbers] : []));
+  if (layer.panel === "convolution" || layer.panel === "pooling") panel = new KernelPanel(numbers, layer, changed, choose);
+  else if (layer.panel === "dense" || layer.panel === "softmax") {
+    panel = new UnitPanel(numbers, layer, layer.name === network.bars.layer ? network.bars.names : [], changed, choose);
+    map = layer.name === network.bars.layer ? Math.max(network.bars.values.indexOf(Math.max(...network.bars.values)), 0) : 0;
+    if (map >= layer.shape.at(-1)) map = 0;
+  } else panel = new PlacePanel(numbers, layer);
+  await Promise.all([panel.show(map), showMaps(maps, layer, map, choose)]);
+  if (focus && mine === turn) {
+    places.panel.focus({ preventScroll: true });
+    const top = places.panel.getBoundingClientRect().top;
+    if (top < 0 || top > innerHeight / 2) places.panel.scrollIntoView({ behavior: calm() ? "auto" : "smooth" });
+  }
+}
+
+/** The words of a text; what repeats at the end, such as padding, is said once. */
+function listed(words) {
+  let end = words.length;
+  while (end > 1 && words[end - 1] === words[end - 2]) end--;
+  const items = words.slice(0, end).map((word) => make("li", {}, word));
+  if (end < words.length) items.at(-1).append(` × ${words.length - end + 1}`);
+  return make("ol", { class: "words", "aria-label": say("the_words") }, ...items);
+}
+
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Look at another map or unit of the layer. */
+async function choose(n) {
+  map = n;
+  await panel.show(n);
+  for (const button of places["panel-body"].querySelectorAll("button.map")) {
+    button.setAttribute("aria-pressed", String(Number(button.dataset.map) === n));
+  }
+}
+
+/** A number was changed: what follows is computed anew once no further change comes. */
+function changed() {
+  clearTimeout(waiting);
+  waiting = setTimeout(async () => {
+    await refresh();
+    const text = summary(network, edited());
+    panel.said?.(text);
+    tell(text);
+  }, WAIT);
+}
+
+async function resetAll() {
+  edits.clear();
+  await refresh();
+  await open(wanted, false);
+  tell(summary(network, false));
+  document.getElementById("answer-title").scrollIntoView?.({ block: "nearest" });
+}
+
+async function start() {
+  await loadWords();
+  drawing = new Drawing(places.drawing, (name) => open(name).catch(quiet));
+  await refresh();
+  document.getElementById("heading").textContent = network.name;
+  places.lead.replaceChildren(
+    say(network.origin ? "trained" : "untrained", { origin: network.origin }), " ", say(network.held ? "shown_held" : "shown", { example: network.example }));
+  if (!network.origin) places.lead.classList.add("untrained");
+  const asked = decodeURIComponent(location.hash.slice(1));
+  const first = network.calls.find((call) => call.name === asked) ?? network.calls.find((call) => call.kind === "Conv2D") ?? network.calls.find((call) => call.kind !== "Input") ?? network.calls[0];
+  await open(first.name, false);
+  document.body.dataset.ready = "true";
+}
+
+const quiet = () => {}; // the page has said it already
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawing.show(network); open(wanted, false).catch(quiet); });
+start().catch(quiet);

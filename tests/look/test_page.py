@@ -1,0 +1,199 @@
+"""The page in a browser: by pointer, by keyboard, for a screen reader, at 360 and 1440 pixels."""
+
+import re
+
+import numpy as np
+import pytest
+
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 780}
+
+
+@pytest.fixture(scope="module")
+def opened(browser, served):
+    """Open the page in a view of its own; what it complained of, and whom it asked, is noted on the page."""
+    pages = []
+
+    def start(viewport=WIDE, language="en", **how):
+        page = browser.new_page(viewport=viewport, **how)
+        page.set_default_timeout(8_000)
+        page.said, page.asked = [], []
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto(served(language).address)
+        page.wait_for_selector("body[data-ready]")
+        pages.append(page)
+        return page
+
+    yield start
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def page(opened):
+    """One page that several tests go on with; each begins by choosing its layer."""
+    return opened(reduced_motion="reduce")
+
+
+def choose(page, layer):
+    page.click(f"button[data-layer={layer}]")
+    page.wait_for_function(
+        "name => document.getElementById('panel-title').textContent.split(' ').includes(name)", arg=layer
+    )
+    page.wait_for_selector("#panel-body .sum")
+
+
+def audit(page):
+    """What axe finds wrong, in words."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page).response["violations"]
+    return [(one["id"], node["html"][:160]) for one in found for node in one["nodes"]]
+
+
+def number(text):
+    """The number that a line ends with."""
+    return float(re.findall(r"−?[\d.]+(?:e-?\d+)?", text)[-1].replace("−", "-"))
+
+
+def test_every_layer_opens_and_shows_maps_and_numbers(page, calls):
+    for name, call in list(calls.items())[1:]:
+        choose(page, name)
+        assert page.locator("button[aria-current=true]").get_attribute("data-layer") == name
+        count = call.shape[-1]
+        assert page.locator(".all-maps li").count() == count
+        assert call.kind in page.inner_text("#panel-body .about")
+    assert not page.said
+
+
+def test_the_kernel_moves_by_arrow_keys_and_the_products_add_up(page, calls, subject):
+    choose(page, "conv1")
+    page.fill("label:has-text('row') input", "3")
+    page.fill("label:has-text('column') input", "4")
+    page.keyboard.press("Tab")
+    page.locator(".mover").first.focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowDown"):
+        page.keyboard.press(key)
+    row, column = 3, 5  # from the third row and fourth column, counted from 1
+    result = page.locator(".sum").first
+    assert number(result.inner_text()) == pytest.approx(
+        float(calls["conv1"].output[row, column, 0]), rel=1e-3, abs=1e-6
+    )
+    kernel, _ = subject.model.get_layer("conv1").get_weights()
+    window = np.pad(subject.example, ((1, 1), (1, 1), (0, 0)))[row : row + 3, column : column + 3, 0]
+    tables = [
+        [number(text) for text in page.locator(".numbers table").nth(n).locator("td").all_inner_texts()] for n in (0, 2)
+    ]
+    np.testing.assert_allclose(tables[0], window.ravel(), rtol=6e-3, atol=1e-6)
+    np.testing.assert_allclose(tables[1], (window * kernel[..., 0, 0]).ravel(), rtol=6e-3, atol=1e-6)
+    total = float((window * kernel[..., 0, 0]).sum())
+    assert f"{total:.4g}".replace("-", "−") in result.locator(".line").first.inner_text()
+    assert page.inner_text("#status").startswith("Row 4, column 6.")
+
+
+def test_the_window_follows_the_pointer_and_stays_inside(page):
+    choose(page, "conv1")
+    box = page.locator(".mover").first.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 10)
+    page.mouse.up()
+    assert page.input_value("label:has-text('row') input") == "1"
+    assert page.input_value("label:has-text('column') input") == "8"
+    page.keyboard.press("Tab")
+    page.locator(".mover").first.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowRight")
+    assert page.input_value("label:has-text('column') input") == "8"
+
+
+def test_a_changed_number_changes_the_map_and_the_bars_and_can_be_taken_back(page, subject):
+    choose(page, "conv1")
+    layer = subject.model.get_layer("conv1")
+    before = page.locator("#bars .value").all_inner_texts()
+    page.fill(".numbers input[data-place='1,1']", "6")
+    page.wait_for_selector("#bars .then")
+    kernel, bias = layer.get_weights()
+    other = kernel.copy()
+    other[1, 1, 0, 0] = 6
+    layer.set_weights([other, bias])
+    try:
+        truly = subject.model.predict(subject.example[None])[0]
+    finally:
+        layer.set_weights([kernel, bias])
+    now = page.locator("#bars li > .value:not(.soft)").all_inner_texts()
+    np.testing.assert_allclose([float(text.split()[0]) for text in now], 100 * truly, atol=0.051)
+    assert [text.replace("was ", "") for text in page.locator("#bars .soft.value").all_inner_texts()] == before
+    said = page.inner_text("#panel .effect")
+    assert said.startswith("Before the change") and said == page.inner_text("#status")
+    assert page.locator("figure:has-text('Before the change')").is_visible()
+    choose(page, "hidden")  # another layer sees the change, too
+    choose(page, "conv1")
+    assert page.input_value(".numbers input[data-place='1,1']") == "6"
+    page.click("button.reset")
+    page.wait_for_selector("#bars .then", state="detached")
+    assert page.locator("#bars .value").all_inner_texts() == before
+
+
+def test_a_tried_kernel_and_a_changed_weight_are_followed_too(page):
+    choose(page, "conv2")
+    page.select_option("select.try", "zero")
+    page.wait_for_selector("#bars .then")
+    sums = page.locator(".sum").first.inner_text()
+    assert "Over all 2 input maps: 0" in sums
+    page.click("button.reset-all")
+    page.wait_for_selector("#bars .then", state="detached")
+    choose(page, "answer")
+    page.fill(".terms input >> nth=0", "-9")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#bars .then")
+    page.click("button.reset-all")
+    page.wait_for_selector("#bars .then", state="detached")
+
+
+def test_the_whole_page_goes_by_keyboard(page):
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.locator("button[data-layer=image]").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.layer") == "conv2"
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.activeElement.id === 'panel'")  # so that a screen reader goes on there
+    assert page.inner_text("#panel-title") == "Layer hidden"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "pick-map"
+
+
+def test_what_is_wrong_is_said_on_the_page(page):
+    page.evaluate("import('/ask.js').then(ask => ask.ask('maps', {name: 'nowhere'}).catch(() => {}))")
+    page.wait_for_selector("#trouble:has-text('no layer')")
+    assert page.locator("#trouble").get_attribute("role") == "alert"
+    page.said.clear()  # the browser notes a refused request itself
+    choose(page, "conv1")
+    assert page.inner_text("#trouble") == ""
+
+
+@pytest.mark.parametrize("layer", ["conv1", "pool", "answer"])
+def test_axe_finds_nothing_wrong(page, layer):
+    choose(page, layer)
+    assert not audit(page)
+
+
+def test_axe_finds_nothing_wrong_in_the_dark_and_on_a_phone(opened, served):
+    page = opened(NARROW, "zh", color_scheme="dark")
+    for layer in ("conv1", "answer"):
+        choose(page, layer)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert not audit(page)
+    assert page.get_attribute("html", "lang") == "zh-Hans"
+    assert page.inner_text("#network-title") == "网络"
+    assert not page.said
+    address = served("zh").address
+    assert all(url.startswith((address, "data:")) for url in page.asked), page.asked
+
+
+def test_a_wide_page_does_not_scroll_sideways_and_asks_no_other_host(page, served):
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+    assert page.asked and all(url.startswith((served().address, "data:")) for url in page.asked)
