@@ -59,6 +59,13 @@ def test_every_link_in_the_documents_leads_somewhere():
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
 
 
+def test_no_document_holds_a_placeholder():
+    """A line that is one bare word in capitals, such as RESULTS, is where something was to be filled in."""
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        bare = [line for line in page.read_text("utf-8").splitlines() if re.fullmatch(r"[A-Z][A-Z_]{2,}\.? *", line)]
+        assert not bare, f"{page.name} has {bare}"
+
+
 def test_public_functions_say_what_they_do():
     for name in dir(mr):
         thing = getattr(mr, name)

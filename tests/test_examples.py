@@ -1,5 +1,6 @@
 """Every example in the documents runs as it is written, and every command that they show is one."""
 
+import codeop
 import re
 import shlex
 from contextlib import suppress
@@ -43,12 +44,6 @@ def pictures(folder):
 
 def scope_of(page, tmp_path):
     """What a page takes for granted."""
-    if page.startswith("README"):
-        rng = np.random.default_rng(0)
-        return {
-            "x_train": rng.random((96, 28, 28, 1)).astype(np.float32), "y_train": rng.integers(0, 10, 96),
-            "x_test": rng.random((32, 28, 28, 1)).astype(np.float32), "y_test": rng.integers(0, 10, 32),
-        }  # fmt: skip
     if page == "docs/data.md":
         pictures(tmp_path / "photos")
         from millrace.cli.main import main
@@ -69,11 +64,21 @@ def test_the_examples_of_a_page_run_as_written(page, tmp_path, monkeypatch):
     finally:
         mr.set_dtype_policy(None)
     if page == "README.md":
-        assert scope["model"].predict(scope["x_test"][:3]).shape == (3, 10)
+        assert scope["model"].predict(scope["digits"].x_validation[:3]).shape == (3, 10)
         assert scope["Scale"]()(mr.Input((4,))).shape[1] == 4
     if page == "docs/training.md":
         assert set(scope["state"]) == {"conv.weight", "conv.bias", "fc.weight", "fc.bias"}
         assert scope["state"]["conv.weight"].shape == (4, 1, 3, 3)
+
+
+def test_the_first_hour_can_be_typed_into_a_prompt():
+    for block in blocks("docs/first-hour.md"):
+        waiting = []
+        for line in [*block.splitlines(), ""]:
+            waiting.append(line)
+            if codeop.compile_command("\n".join(waiting), "<prompt>", "single") is not None:  # raises SyntaxError
+                waiting = []
+        assert not "".join(waiting), block
 
 
 def test_the_page_of_use_prints_what_it_shows(capsys):

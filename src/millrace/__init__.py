@@ -10,7 +10,6 @@ print(dw)
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +33,7 @@ def __getattr__(name: str) -> Any:
         return _imported(f"millrace.{name}")
     api = _imported("millrace.api")
     if not hasattr(api, name):
-        near = get_close_matches(name, dir(api), n=1)
-        raise AttributeError(f"millrace has no {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        raise _imported("millrace.layers.keras_names").absent("", name, dir(api))
     globals()[name] = getattr(api, name)
     return globals()[name]
 

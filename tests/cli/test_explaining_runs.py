@@ -36,7 +36,8 @@ def picture(tmp_path_factory):
 def test_a_picture_is_explained_layer_by_layer(run, picture, millrace):
     out, err, code = millrace("explain", run, picture)
     assert (code, err) == (0, "")
-    assert out.startswith("What digits sees in seven.png  network")
+    assert out.startswith("What digits sees in seven.png ")
+    assert "The greatest is class " in out and "% sure" in out and "The usual distance" in out
     for part in ("It says ", "Which pixels mattered", "conv1: Conv2D [8, 8, 32]", "The nearest training examples"):
         assert part in out, part
 
@@ -45,6 +46,7 @@ def test_without_a_picture_it_takes_a_held_out_one_and_writes_a_page(run, millra
     out, _, code = millrace("explain", run, "--html", tmp_path / "seen.html", "--lang", "zh")
     assert code == 0 and str(tmp_path / "seen.html") in out.replace("\n", "")
     page = (tmp_path / "seen.html").read_text()
+    assert "digits 在 digits 的第一个验证样本里看到了什么" in page
     assert 'lang="zh-Hans"' in page and "哪些像素起了作用" in page and page.rstrip().endswith("</html>")
 
 

@@ -162,6 +162,17 @@ def test_the_doctor_says_what_is_here(millrace, monkeypatch):
     assert "XLA_FLAGS_FOR_A_TEST=1" in out
 
 
+def test_the_doctor_tells_its_facts_in_chinese(monkeypatch):
+    from millrace.doctor import chinese, english
+
+    monkeypatch.setattr(doctor.machine, "settings", dict)
+    spoken, told = (dict(doctor.facts({}, language.FACTS)) for language in (english, chinese))
+    assert list(told)[:5] == ["版本", "平台", "处理器", "CPU 核", "内存"] and len(told) == len(spoken)
+    assert told["平台"] == spoken["platform"] and told["处理器"] == spoken["processor"]  # values stay
+    assert not re.search(r"[a-z]+ (that|in|on|is|of) ", " ".join(told.values()))
+    assert told["环境设置"].startswith("环境变量中没有")
+
+
 def test_the_doctor_calls_an_unsafe_library_unsafe():
     assert doctor.ynnpack("cpu", "0.10.2").startswith("UNSAFE in jaxlib 0.10.2, so it is never used")
     assert doctor.ynnpack("cpu", "0.10.1").startswith("no fault known in jaxlib 0.10.1; in use")

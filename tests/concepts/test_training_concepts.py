@@ -183,7 +183,9 @@ def test_the_squared_errors_slope_vanishes_where_softmax_is_sure_and_wrong():
 def test_large_scores_overflow_as_written_and_not_in_one_operation():
     naive, exact = softmax.overflowing((1000.0, 0.0, -1000.0), 2)
     assert not math.isfinite(naive)
-    assert exact == 2000.0
+    assert exact == 2000.0 == 1000.0 - -1000.0
+    for key in ("seen", "unseen"):
+        assert "With the scores 1000, 0 and -1000" in words("concepts", "en")["softmax-and-cross-entropy"][key]
 
 
 # ---- the pieces of the experiments
@@ -298,17 +300,96 @@ def test_overfitting_is_claimed_only_if_the_validation_loss_rises():
 
 
 def test_a_rate_is_judged_by_its_loss():
-    ends = {0.001: 2.2, 0.01: 0.9, 0.1: 0.13, 0.3: 0.1, 1.0: 2.3}
+    ends = {0.0001: 2.43, 0.001: 2.2, 0.01: 0.9, 0.1: 0.13, 0.3: 0.1, 1.0: 2.3}
     losses = {rate: [curve([2.3, end])] for rate, end in ends.items()} | {10.0: [Curve("", 0, {}, diverged=True)]}
     found = learning_rate.finding(losses, "en")
     assert found.said == "seen"
     judged = {row[0]: row[2] for row in found.parts[0].rows}
     assert judged == {
-        "0.001": "too low: little better than guessing", "0.01": "works, slowly", "0.1": "about as good",
+        "0.0001": "too low: no better than guessing", "0.001": "too low: little better than guessing",
+        "0.01": "works, slowly", "0.1": "about as good",
         "0.3": "best of these", "1": "too high: breaks down", "10": "too high: breaks down",
     }  # fmt: skip
     assert found.parts[0].rows[-1][1] == "not finite in 1 of 1 seeds"
     assert learning_rate.finding({0.1: [curve([2.0])], 0.2: [curve([0.1])], 0.3: [curve([0.1])]}, "zh").said == "unseen"
+
+
+def test_a_saturated_network_is_one_whose_units_are_flat_and_that_does_not_learn():
+    def kind(left, flat, loss):
+        start = saturation.Start([left] + [1.0] * 7, 0.2, flat)
+        return saturation.Measured([start], [curve([2.3, loss])])
+
+    kinds = {
+        "sigmoid": kind(1e-5, 0.0, 2.31), "tanh": kind(1.0, 0.0, 0.1),
+        "saturated": kind(1e-12, 0.97, 2.4), "relu": kind(0.9, 0.5, 0.1),
+    }  # fmt: skip
+    assert saturation.finding(kinds, "en").said == "seen"
+    assert saturation.finding(kinds | {"saturated": kind(1e-12, 0.97, 0.15)}, "en").said == "unseen"
+    assert saturation.finding(kinds | {"saturated": kind(1e-12, 0.2, 2.4)}, "en").said == "unseen"
+    assert saturation.finding(kinds | {"tanh": kind(1e-12, 0.0, 2.4)}, "en").said == "unseen"
+
+
+def test_the_saturated_network_is_the_second_one_but_for_its_first_biases():
+    data = digits_split(32)
+    flat = {}
+    for key in ("tanh", "saturated"):
+        mr.set_seed(0)
+        activation, *rest = saturation.KINDS[key]
+        flat[key] = saturation.start(saturation.network(activation, *rest, 3), "tanh", data.x_train, data.y_train)
+    assert flat["tanh"].flat < 0.05 and flat["saturated"].flat > 0.9
+    assert flat["tanh"].left > 0.1 and flat["saturated"].left < 1e-3
+
+
+def test_batches_are_told_by_steps_and_a_rate_that_is_too_high_is_named():
+    def arms(epochs, missed=()):
+        return {size: [curve([1.0] * (n - 1) + [1.0 if size in missed else 0.2])] for size, n in epochs.items()}
+
+    spread = {1: 8.0, 4: 4.0, 16: 2.0, 64: 1.0}
+    same = arms({8: 3, 32: 11, 128: 40, 512: 130})  # 150 steps an epoch, 38, 10, 3
+    scaled = arms({8: 3, 32: 3, 128: 4, 512: 5}, missed=(512,))
+    for language in LANGUAGES:
+        made = batch_size.finding(batch_size.Measured(spread, same, scaled), language)
+        assert made.said == "seen"
+        text = said(made, words("concepts", language)["batch-size"])
+        assert "390" in text and "450" in text and "3.2" in text and "{" not in text
+    text = said(made, words("concepts", "zh")["batch-size"])
+    assert "1 个种子中有 1 个没有达到" in text
+    fine = batch_size.finding(batch_size.Measured(spread, same, arms({8: 3, 32: 3, 128: 4, 512: 5})), "en")
+    assert "That has a limit" not in said(fine, words("concepts", "en")["batch-size"])
+    uneven = arms({8: 1, 32: 11, 128: 40, 512: 200})
+    assert batch_size.finding(batch_size.Measured(spread, uneven, scaled), "en").said == "unseen"
+
+
+def test_each_line_of_progress_says_the_rate_it_tries(monkeypatch):
+    lines = []
+
+    class Told:
+        """Trains nothing, and keeps what its lines call each training."""
+
+        def __init__(self, say, language):
+            pass
+
+        def train(self, arm, data, epochs, seed, enough, rate, called):
+            lines.append(called)
+            return curve([1.0], error=[0.0])
+
+    monkeypatch.setattr(why_relu, "UNITS", {"tanh": "glorot_uniform"})
+    monkeypatch.setattr(why_relu, "Trials", Told)
+    why_relu.measure(quiet, "zh", rates=(0.01, 0.1), seeds=(0,))
+    assert lines == ["tanh，学习率 0.01", "tanh，学习率 0.1", "tanh，学习率 0.01"]
+
+
+def test_an_experiment_that_took_no_time_does_not_say_how_long_it_took(monkeypatch):
+    numbers = dict.fromkeys(placeholders(words("concepts", "en")["momentum"]["seen"]), 2.0)
+    concept = replace(momentum.MOMENTUM, experiment=lambda language, say: Finding("seen", numbers))
+    assert len(concept_page(concept, "en", quiet).sections[2].parts) == 1
+    monkeypatch.setattr("millrace.concepts.page.TOLD", 0.0)
+    assert "The experiment took" in concept_page(concept, "en", quiet).sections[2].parts[1].text
+
+
+def test_pictures_of_augmentation_are_described_in_other_words_than_their_captions():
+    for picture in augmentation.views(words("concepts", "en")["augmentation"]).pictures:
+        assert picture.about != picture.caption and "digit" in picture.about
 
 
 def test_dropout_is_not_praised_where_it_does_not_help():

@@ -11,7 +11,7 @@ from millrace.diagnosis.judge import NAMES
 from millrace.training.run import Run as RunDirectory
 
 sys.path.insert(0, str(Path(__file__).parent))
-from make_table import END, PAGE, START, found_in, kept, lines, table, verdicts
+from make_table import END, PAGE, START, found_in, kept, lines, record_of, table, verdicts
 from runs import runs
 
 layers = mr.layers
@@ -121,6 +121,8 @@ def test_the_report_shows_evidence_and_remedy(digits, tmp_path):
     assert "Clear since epoch 2." in html and "lie where the slope is below 2% of its greatest" in html
     assert "put BatchNormalization before the activation" in html
     assert "Size of an update beside its weight" in html
+    watched = html.split('<details class="watched">', 1)[1].split("</details>", 1)[0]
+    assert watched.count("<dt>") == len(NAMES) and "<dt>Vanishing gradient</dt>" in watched
     write_report(run, model, digits, lang="zh")
     assert "这次训练说明了什么" in run.report.read_text("utf-8")
     for name in ("vitals.jsonl", "metrics.jsonl"):  # as after the first epoch
@@ -131,4 +133,14 @@ def test_the_report_shows_evidence_and_remedy(digits, tmp_path):
     (tmp_path / "vitals.jsonl").unlink()  # as of an older Millrace
     write_report(run, model, digits)
     html = run.report.read_text("utf-8")
-    assert "The curves alone were kept" in html and "Saturated units" not in html
+    assert "The curves alone were kept" in html and "<h3>Saturated units</h3>" not in html
+
+
+def test_a_run_with_nothing_wrong_is_told_how_much_was_looked_for(numbers):
+    from millrace.explain.run_findings import run_findings
+
+    record = record_of(numbers["digits, the digits network"])
+    assert (
+        run_findings(record).note == f"No sign of trouble: none of the {len(NAMES)} things that are watched was found."
+    )
+    assert len({title for title, _ in run_findings(record, "zh").watched}) == len(NAMES) == 16

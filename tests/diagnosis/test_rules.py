@@ -96,6 +96,16 @@ def test_a_thing_is_clear_after_the_epoch_that_shows_it_and_may_pass():
     assert first_told(run)["saturation"][0] == 2
 
 
+def test_a_vanished_gradient_is_no_finding_of_its_own_where_steps_are_too_large():
+    """Units that one step has thrown to their flat ends hand no gradient on, and relu is no remedy for that."""
+    poor = curves(2.0, 0.69, 0.69)
+    assert found(record(poor, gradient=1e-6)) == {"vanishing"}
+    assert found(record(poor, gradient=1e-6, update=0.01)) == {"too_high"}
+    two = record(curves(2.0, 0.69), gradient=1e-6, update=0.01)  # before `too_high` is clear, too
+    assert found(two) == set()
+    assert found(record(curves(2.0, 0.69, 0.1), gradient=1e-6, update=0.01)) == {"vanishing"}  # the rate does well
+
+
 def test_steps_that_were_not_measured_are_not_too_small():
     """A perceptron's weights have one axis."""
     loss = curves(0.8, 0.79, 0.78)

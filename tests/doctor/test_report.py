@@ -27,6 +27,12 @@ def test_both_languages_say_every_finding_with_the_same_facts():
             assert fields(mine) <= fields("".join(chinese.TEXTS[code])) | {"by", "by_other"}, code
 
 
+def test_both_languages_tell_the_same_facts():
+    assert list(english.FACTS) == list(chinese.FACTS)
+    for key, text in english.FACTS.items():
+        assert fields(text) == fields(chinese.FACTS[key]), key
+
+
 def test_every_finding_has_its_text_and_every_text_its_finding():
     told = set()
     for path in ROOM:

@@ -111,6 +111,40 @@ def test_operations_without_a_rule_of_their_own_say_how_many_were_applied_inside
     assert [step.inside > 0 for step in made.steps] == [step.op == "AveragePool" for step in made.steps]
 
 
+def test_a_product_of_vectors_is_written_as_one():
+    made = derive("sum(relu(x@w))", "x,w")
+    assert [f"{n.text} = {m.text}" for n, m in made.forward] == ["v1 = x @ w", "v2 = relu(v1)", "L = sum(v2)"]
+    assert given(made)[-2:] == ["dL/dx = dL/dv1 * w", "dL/dw = x * dL/dv1"]
+    assert made.gradients[0].whole.text == "where(relu(x @ w) > 0, 1, 0) * w"
+    assert made.forward[0][1].latex == r"x^{\top} \, w" and r"\otimes" not in made.gradients[0].whole.latex
+    told = [part.text for part in derivation_page(made).sections[1].parts if isinstance(part, Text)]
+    assert any(words("derivation")["page"]["vectors"] in text for text in told)
+
+
+def test_numbers_are_drawn_anew_while_they_check_nothing():
+    made = derive("sum(relu(x@w))", "x")
+    assert made.trial.loss > 0 and all(row.gradient for row in made.trial.rows)
+    assert [row.gradient for row in made.trial.rows] == list(made.trial.numbers["w"])
+    flat = derive("sum(x - x)", "x").trial
+    assert flat is not None and {row.gradient for row in flat.rows} == {0.0}
+
+
+def test_a_chinese_page_has_chinese_words_around_its_formulas():
+    page = derivation_page(derive("mean(tanh(w*x)**2)", "w,x"), "zh")
+    result = next(p for p in page.sections[4].parts if isinstance(p, Math) and "tanh" in p.text)
+    assert result.text.splitlines()[1] == "  其中 a = tanh(w * x)" and r"\text{其中 } a =" in result.latex
+    assert "w、x" in page.lead and "where" not in "".join(
+        getattr(p, "text", "") for s in page.sections[:5] for p in s.parts
+    )
+
+
+def test_cases_of_a_chinese_page_say_otherwise_in_chinese():
+    latex = "".join(
+        p.latex for s in derivation_page(derive("sum(relu(x))"), "zh").sections for p in s.parts if isinstance(p, Math)
+    )
+    assert r"\text{否则}" in latex and r"\text{else}" not in latex
+
+
 def test_a_gradient_that_is_nowhere_finite_is_said_to_be_unchecked():
     made = derive("log(0*sum(x))", "x")
     assert made.trial is None
@@ -140,6 +174,16 @@ def test_a_gradient_that_is_nowhere_finite_is_said_to_be_unchecked():
         ("sum(sin(x, y, 3))", 5, "does not take this"),
         ("sum(θ + foo(θ))", 9, "no function of Millrace"),
         ("sum(sin(*x))", 5, "mean nothing here"),
+        ("mean(w^2)", 7, "a power is written with **: mean(w**2)"),
+        ("sum(2w)", 5, "write 2*w"),
+        ("2.5 w", 5, "write 2.5*w"),
+        ("sum(w x)", 5, "write w*x"),
+        ("(x+1)(x-1)", 1, "written with *: (x + 1)*(x - 1)"),
+        ("sum(max(0, w))", 5, "write maximum(w, 0), or relu(w)"),
+        ("sum(min(w, x))", 5, "write minimum(x, w)"),
+        ("softmax_cross_entropy(w, y)", 1, "write -sum(y*log_softmax(x))"),
+        ("sum(take(w, y))", 5, "Convert with cast(i, 'int32')"),
+        ("sum(ln(w))", 5, "did you mean log?"),
     ],
 )  # fmt: skip
 def test_what_is_no_formula_is_refused_with_its_place(formula, place, said):
@@ -149,6 +193,11 @@ def test_what_is_no_formula_is_refused_with_its_place(formula, place, said):
     assert said in message and message.startswith(f"at character {place}:")
     _, shown, marks = message.splitlines()
     assert shown == f"  {formula}" and marks.index("^") == 2 + place - 1
+
+
+def test_what_is_told_instead_is_a_formula():
+    for formula in ("mean(w**2)", "sum(2*w)", "(x[] + 1)*(x - 1)", "sum(maximum(w, 0))", "-sum(y*log_softmax(x))"):
+        assert derive(formula).trial.error < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -5,21 +5,25 @@ from __future__ import annotations
 import io
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from millrace import functional as mr
+from millrace.cli.explain_name import columns
 from millrace.explain.at_work import real_inputs as real
 from millrace.explain.at_work.functions import FUNCTION_CASES
 from millrace.explain.at_work.layers import LAYER_CASES
 from millrace.explain.at_work.losses import trial
 from millrace.explain.at_work.optimizers import lowest, path, plain, problem
 from millrace.explain.facts import facts, weights_of
+from millrace.explain.formulas import together
 from millrace.explain.page_html import html
 from millrace.explain.page_terminal import show
-from millrace.explain.pages import Listing, Math, Page, Pictures
+from millrace.explain.pages import Listing, Math, Page, Picture, Pictures, Section
+from millrace.explain.signs import tidied
 from millrace.explain.subject_page import part_of, subject_page
 from millrace.explain.subjects import Subject, found, nearest, subjects
 from millrace.ir.graph import Graph
@@ -107,6 +111,61 @@ def test_a_picture_is_half_blocks_in_colour_and_characters_without() -> None:
     plain_text = printed(page)
     assert "▀" not in plain_text and "\x1b" not in plain_text
     assert "x: 1×64×64×1, from" in plain_text and "@@" in plain_text
+
+
+@pytest.mark.parametrize("name", ["BatchNormalization", "LocalResponseNormalization"])
+def test_pictures_side_by_side_are_at_least_six_lines_high(name: str) -> None:
+    lines = printed(subject_page(of("layer", name))).split("At work")[1].split("deviation")[0].splitlines()
+    ends = [n for n, line in enumerate(lines) if line.startswith(("x, before", "y, after", "what changed"))]
+    assert len(ends) >= 2 and all(b - a >= 6 + 2 for a, b in pairwise(ends))
+
+
+def test_numbers_close_together_are_told_apart_without_colours() -> None:
+    text = printed(subject_page(of("layer", "MultiHeadAttention")))
+    weights = text.split("weights, after")[0].splitlines()[-12:]
+    assert len(set("".join(weights)) - {" "}) >= 5  # 0.115 to 0.133: all one character on a scale from 0 to 1
+
+
+def test_chinese_pages_have_chinese_marks_and_words_within_formulas() -> None:
+    page = subject_page(of("layer", "MultiHeadAttention"), "zh")
+    text = printed(page)
+    assert text.startswith("MultiHeadAttention（层）") and "query，之前" in text and "其中" in text
+    for part in (p for section in page.sections for p in section.parts if isinstance(p, Math)):
+        for shown in (part.text, part.latex):
+            assert not re.search(r"where|steps|backwards|sum over|mathrm{over}|{else}", shown), shown
+    gradient = subject_page(of("loss", "Huber"), "zh").sections[1].parts[1]
+    assert isinstance(gradient, Math) and r"\text{否则}" in gradient.latex and "{else}" not in gradient.latex
+    assert "8 步" in printed(subject_page(of("layer", "LSTM"), "zh"))
+    text = printed(subject_page(of("optimizer", "Adam"), "zh"))
+    assert "它为每个权重记住 2 个数：momentum、velocity。" in text
+
+
+def test_one_number_is_no_numbers() -> None:
+    text = " ".join(printed(subject_page(of("optimizer", "Adagrad"))).split())
+    assert "For each weight it remembers 1 number: accumulator." in text
+
+
+def test_what_is_chosen_twice_stands_under_one_brace_and_where_between() -> None:
+    spelt = facts(of("loss", "Huber")).mathematics.gradient
+    assert spelt is not None and spelt.latex.count(r"\begin{cases}") == 1 and spelt.text.count("where(") == 2
+    text = html(subject_page(of("loss", "Huber")))
+    assert text.count('<mtable class="cases"') == 1 and text.count("<mtext>where</mtext>") == 2
+
+
+@pytest.mark.parametrize("name", ["GRU", "GRUCell", "SimpleRNN", "LSTMCell"])
+def test_a_steps_gradient_names_what_arrives_as_its_words_do(name: str) -> None:
+    text = gradient_of("layer", name)
+    assert re.search(r"\bg_h\b", text) and not re.search(r"\bg\b", text)
+    assert "g_h is what arrives" in numbers_in(subject_page(of("layer", name)), 1)
+
+
+def test_lists_have_no_stump_of_a_last_column() -> None:
+    for count in (17, 91, 40, 5):
+        names = [f"Name{'x' * (n % 19)}{n}" for n in range(count)]
+        lines = [line.split() for line in columns(names, 80)]
+        assert sorted(name for line in lines for name in line) == sorted(names)
+        across = len(lines[0])
+        assert across == 1 or 2 * sum(len(line) == across for line in lines) >= len(lines)
 
 
 # ---- the gradients are right, the numbers are right
@@ -287,7 +346,7 @@ def test_random_layers_show_the_same_each_time() -> None:
         ("Softmax", "layer", "Softmax"), ("softmax", "function", "softmax"), ("conv2d", "layer", "Conv2D"),
         ("max_pooling_2d", "layer", "MaxPooling2D"), ("batch-normalization", "layer", "BatchNormalization"),
         ("mse", "loss", "MeanSquaredError"), ("adam", "optimizer", "Adam"), ("hinge", "loss", "Hinge"),
-        ("RELU", "function", "relu"), ("ReadRecords", "operation", "ReadRecords"),
+        ("relu", "function", "relu"), ("ReadRecords", "operation", "ReadRecords"),
     ],
 )  # fmt: skip
 def test_a_name_is_found_as_people_type_it(asked: str, kind: str, name: str) -> None:
@@ -337,3 +396,23 @@ def test_tables_are_whole() -> None:
             for part in section.parts:
                 if isinstance(part, Listing):
                     assert all(len(row) == len(part.columns) for row in part.rows), subject.name
+
+
+def test_a_caption_that_says_all_is_printed_once() -> None:
+    pictures = Pictures([Picture("a grey square", np.eye(8), "a grey square"), Picture("one", np.eye(8), "another")])
+    text = printed(Page("t", "k", "lead", [Section("s", [pictures])]))
+    assert text.count("a grey square") == 1 and "one" in text and "another" in text
+
+
+def test_signs_are_drawn_out_of_products() -> None:
+    x, y, z = (Placeholder(name, TensorType("float64", (3,)))() for name in "xyz")
+    given = [np.array([0.5, -1.25, 2.0]), np.array([3.0, 0.25, -0.75]), np.array([1.5, -2.0, 0.125])]
+    values = {
+        "x - y * 0.5": x + (-y) * 0.5, "x * z / y": -x * z / -y, "x + y * z": x - (-y) * z, "y - x": (-x) + y,
+        "-x * z": (-x) * z, "x / y": x * (1.0 / y),
+    }  # fmt: skip
+    for expected, value in values.items():
+        assert together({"v": value}).text == f"v = {expected}"
+        graph = Graph([x, y, z], [value])
+        kept = Graph(graph.inputs, tidied(graph, ())).evaluate(given)[0]
+        np.testing.assert_allclose(kept, graph.evaluate(given)[0], rtol=1e-14)

@@ -11,6 +11,7 @@ from millrace.explain.pages import Pictures
 from millrace.explain.sight_page import grid, sight_page
 from millrace.ir.errors import ArgumentError
 from millrace.layers import Conv2D, Dense, Dropout, Embedding, Flatten, GlobalAveragePooling1D, Input
+from millrace.words import words
 
 
 def two_classes(weights):
@@ -82,6 +83,51 @@ def test_the_nearest_example_of_a_training_picture_is_itself():
     assert found.classes[0] == digits.y_train[7] and sorted(found.distances) == found.distances
 
 
+def test_the_usual_distance_is_the_median_to_the_nearest_other_example():
+    model = two_classes(np.ones((1, 1), np.float32))  # one number a picture, which the last layer takes as it is
+    x = np.array([0.0, 1.0, 1.5, 4.0, 4.0, 10.0], np.float32).reshape(6, 1, 1, 1)
+    apart = [1.0, 0.5, 0.5, 0.0, 0.0, 6.0]
+    near, far = (alike(model, np.full((1, 1, 1), n, np.float32), x, np.zeros(6, int), 2) for n in (10.9, 11.1))
+    assert near.usual == np.median(apart) == 0.5 and near.measured == 6
+    assert near.distances[0] == pytest.approx(0.9) and not near.far  # up to twice the usual
+    assert far.distances[0] == pytest.approx(1.1) and far.far
+    one = alike(model, x[0], x[:1], np.zeros(1, int), 1)
+    assert (one.usual, one.far) == (0.0, False)  # of one example nothing is usual
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_picture_unlike_all_others_is_told_so_where_the_answer_stands(language):
+    model = two_classes(np.ones((1, 1), np.float32))
+    x = np.arange(6, dtype=np.float32).reshape(6, 1, 1, 1)
+    said = words("sight", language)
+    for value, unlike in [(6.5, False), (9.5, True)]:
+        picture = np.full((1, 1, 1), value, np.float32)
+        page = sight_page(
+            model,
+            picture,
+            "line",
+            "a file",
+            ["a", "b"],
+            near=alike(model, picture, x, np.ones(6, int), 2),
+            language=language,
+        )
+        assert (said["answer"]["unlike"] in page.lead) == unlike
+        told = page.sections[-1].parts[-1].text
+        assert ("4.5" in told) == unlike and told.count("。" if language == "zh" else ".") >= 2
+        assert "。 " not in page.lead + told
+    page = sight_page(model, picture, "line", "dots", ["a", "b"], held=True, language=language)
+    assert page.title == said["title"]["held"].format(name="line", about="dots")
+
+
+def test_the_greatest_unit_of_the_last_layer_is_named_as_its_class():
+    model = mr.Sequential([Input((2, 2, 1)), Flatten(), Dense(3, name="first"), Dense(3, "softmax", name="last")])
+    model.get_layer("first").set_weights([np.zeros((4, 3), np.float32), np.array([0, 5, 0], np.float32)])
+    model.get_layer("last").set_weights([np.eye(3, dtype=np.float32), np.zeros(3, np.float32)])
+    page = sight_page(model, np.ones((2, 2, 1), np.float32), "three", "a file", ["cat", "dog", "cow"])
+    first, last = page.sections[-3].parts[0].text, page.sections[-2].parts[0].text
+    assert "The greatest is unit 2 with 5" in first and "The greatest is class dog with 0.987" in last
+
+
 def test_files_that_cannot_be_read_are_passed_over(tmp_path):
     for n in range(4):
         folder = tmp_path / "ab"[n % 2]
@@ -116,7 +162,7 @@ def test_a_page_has_all_its_parts(language):
 def test_without_training_data_the_page_says_so():
     model = two_classes(np.ones((5, 5), np.float32))
     page = sight_page(model, np.ones((5, 5, 1), np.float32), "two", "a file", (), near="there is no folder")
-    assert "there is no folder" in page.sections[-1].parts[0].text and "1 and is sure to 100.0%" in page.lead
+    assert "there is no folder" in page.sections[-1].parts[0].text and "1 and is 100.0% sure" in page.lead
 
 
 def test_a_network_of_texts_is_refused():

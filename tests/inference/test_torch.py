@@ -155,6 +155,25 @@ def test_layers_within_layers_and_separable_ones_have_names_of_their_own():
         np.testing.assert_array_equal(mine, its)
 
 
+def test_slopes_that_are_learned_come_over_a_number_a_channel():
+    x = np.random.default_rng(0).standard_normal((2, 3, 2, 4)).astype(np.float32)
+    for kind in ({"shared_axes": (1, 2)}, {}):
+        flat = not kind  # behind a Flatten, PyTorch's numbers stand channel by channel
+        layer = mr.layers.PReLU(**kind)
+        model = mr.Sequential([Input((3, 2, 4)), *([mr.layers.Flatten()] if flat else []), layer])
+        weight = np.arange(1, 25 if flat else 5, dtype=np.float32) / 8
+        from_torch(layer, {"weight": weight})
+        np.testing.assert_array_equal(to_torch(layer)["weight"], weight)
+        slopes = weight.reshape(4, 3, 2).transpose(1, 2, 0) if flat else weight
+        np.testing.assert_allclose(model.predict(x).reshape(x.shape), np.where(x > 0, x, slopes * x), rtol=1e-6)
+        from_torch(layer, {"weight": np.float32([0.25])})  # nn.PReLU() has one for all
+        np.testing.assert_allclose(model.predict(x).reshape(x.shape), np.where(x > 0, x, 0.25 * x), rtol=1e-6)
+    layer = mr.layers.PReLU()
+    layer(Input((3, 2, 4)))
+    with pytest.raises(ArgumentError, match="shared_axes"):
+        to_torch(layer)
+
+
 def test_a_tensor_is_taken_like_an_array():
     class Tensor:
         def __init__(self, array):

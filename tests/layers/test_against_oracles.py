@@ -21,7 +21,9 @@ from millrace.layers.saved import restored
 from millrace.training.forms import Form, frozen_statistics
 
 PARITY = Path(__file__).parents[1] / "parity"
-FAMILIES = ("core", "convolutions", "transposed", "poolings", "normalizations", "recurrences", "attentions")
+FAMILIES = (
+    "core", "rectifiers", "convolutions", "transposed", "poolings", "normalizations", "recurrences", "attentions",
+)  # fmt: skip
 PER_FUNCTION = 24  # cases in one compiled function
 ENGINES = ("xla", "numpy")
 SPARSE = {"core": 2, "recurrences": 3, "attentions": 2}  # every how many-th case XLA takes

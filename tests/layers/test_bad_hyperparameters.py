@@ -43,6 +43,7 @@ GOOD = {  # arguments that can be, and the shapes of the inputs
     "MultiHeadAttention": ({"num_heads": 2, "key_dim": 2}, [STEPS] * 2),
     "Embedding": ({"input_dim": 5, "output_dim": 2}, [ROW]), "Masking": ({}, [STEPS]),
     "MemoryNetwork": ({"input_dim": 5, "output_dim": 2}, [STEPS, ROW]),
+    **{kind: ({}, [IMAGE]) for kind in ("ReLU", "LeakyReLU", "PReLU", "ELU")},
     "Softmax": ({}, [ROW]), "LogSoftmax": ({}, [ROW]), "Sigmoid": ({}, [ROW]),
     **{kind: ({}, [ROW] * 2)
        for kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")},
@@ -75,10 +76,10 @@ BAD = {  # for each argument, values that it cannot have
     "seed": [-1, 1.5, "a", True, 2**32],
     **dict.fromkeys(("activation", "recurrent_activation"), ACTIVATION),
     **{f"{name}_initializer": INITIALIZER for name in (
-        "kernel", "recurrent", "bias", "depthwise", "pointwise", "embeddings", "beta", "gamma", "moving_mean",
+        "kernel", "recurrent", "bias", "depthwise", "pointwise", "embeddings", "beta", "gamma", "alpha", "moving_mean",
         "moving_variance")},
     **{f"{name}_regularizer": REGULARIZER for name in (
-        "kernel", "recurrent", "bias", "depthwise", "pointwise", "embeddings", "beta", "gamma", "activity")},
+        "kernel", "recurrent", "bias", "depthwise", "pointwise", "embeddings", "beta", "gamma", "alpha", "activity")},
     "axis": ["a", 1.5, True, None, 7, -9], "momentum": [-0.1, 1.5, "a", NAN, True, None], "epsilon": POSITIVE,
     **dict.fromkeys(("temperature", "k", "alpha", "beta"), POSITIVE), "merge_mode": ["max", 3, ["sum"]],
     "score_mode": ["cosine", None, ["dot"]], "pooling_type": ["median", 3, None, ["max"]],
@@ -94,6 +95,8 @@ BAD = {  # for each argument, values that it cannot have
     "eigenvectors": [3, "a", [1, 1, 1, 1], [[1, 2]] * 2, None, [[1], [1, 2]]],
     "mean": ["a", [NAN] * 4, [1, 2, 3], [[1], [1, 2]], []], "variance": ["a", [1, 2, 3], None, -1, [NAN] * 4],
     "offset": ["a", NAN, None, True, [1, 2], ["a"] * 4],
+    **dict.fromkeys(("negative_slope", "threshold"), (-1, "a", NAN, math.inf, True, None)),
+    "max_value": [-1, "a", NAN, True], "shared_axes": ["a", 0, -1, 4, True, (1, "a"), (1, 2.0)],
     "shortcut": ["Dense", 3], "shard": [2, "two words", "", True], "dtype": ["float3", "mixed_float16", 3, ["float32"]],
 }  # fmt: skip
 FREE = {  # yes or no
@@ -111,6 +114,7 @@ OWN = {  # where a layer takes an argument in another way
     ("RandomErasing", "scale"): [0.3, (0.5, 0.2), (0, 2), (-1, 0.5), "a", None, (0.1, "a")],
     ("Rescaling", "scale"): BAD["offset"], ("MeanSubtraction", "mean"): [*BAD["mean"], None],
     ("Normalization", "axis"): ["a", 1.5, True, 7, -9, 0, (), (1, "a")],
+    ("ELU", "alpha"): [-1, "a", NAN, math.inf, True, None],
     ("SeparableConv1D", "depth_multiplier"): [*WHOLE, None],
 }  # fmt: skip
 MORE = dict.fromkeys(("SimpleRNN", "LSTM", "GRU"), ("dropout", "recurrent_dropout", "seed"))

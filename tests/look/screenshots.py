@@ -15,8 +15,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from millrace.cli.look import subject
 from millrace.cli.main import main
+from millrace.cli.subjects import subject
 from millrace.look.looking import Looking
 from millrace.look.server import LookServer
 from millrace.look.views import Views

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import millrace as mr
-from millrace.cli import look
 from millrace.cli.main import main
+from millrace.cli.subjects import subject
 from millrace.look.looking import Looking
 from millrace.look.server import LookServer
 from millrace.look.views import Views
@@ -74,10 +74,10 @@ def test_it_serves_the_page_and_ends_with_ctrl_c_like_the_other_commands(millrac
 
 
 def test_a_name_gives_first_weights_and_a_held_out_example():
-    found = look.subject("digits", None)
+    found = subject("digits", None)
     assert found.origin == "" and found.classes == tuple("0123456789") and found.held
     assert found.example.shape == (8, 8, 1) and found.truth in found.classes
-    again = look.subject("digits", None)
+    again = subject("digits", None)
     for one, other in zip(found.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -86,26 +86,26 @@ def test_a_picture_is_prepared_as_predict_does_it(tmp_path):
     from millrace.models.digits import example
 
     Image.fromarray((np.eye(20) * 255).astype(np.uint8)).save(tmp_path / "slash.png")
-    found = look.subject("digits", tmp_path / "slash.png")
+    found = subject("digits", tmp_path / "slash.png")
     np.testing.assert_array_equal(found.example, example(str(tmp_path / "slash.png")))
     assert found.about == "slash.png" and found.truth == "" and not found.held
 
 
 def test_a_run_brings_its_weights_and_its_classes(millrace, tmp_path):
     assert millrace("train", "perceptron", "--epochs", 1, "--engine", "numpy", "--out", tmp_path)[2] == 0
-    found = look.subject(str(tmp_path / "perceptron-1"), None)
+    found = subject(str(tmp_path / "perceptron-1"), None)
     assert found.origin.startswith("perceptron-1/checkpoint") and found.classes == ("even", "odd")
     bars = Views(Looking(found)).answer("network", {})["bars"]
     assert bars["names"] == ["even", "odd"] and sum(bars["values"]) == pytest.approx(1)
 
 
 def test_a_saved_model_is_drawn_with_branches_and_towers(photographs):
-    found = look.subject(str(photographs / "branched.safetensors"), photographs / "pink.png")
+    found = subject(str(photographs / "branched.safetensors"), photographs / "pink.png")
     np.testing.assert_allclose(found.example[5, 5], [1, 0, 128 / 255], atol=1e-3)
     calls = {call["name"]: call for call in Views(Looking(found)).answer("network", {})["calls"]}
     assert calls["met"]["inputs"] == ["a", "b"]
     assert calls["b"]["towers"] == 2 and len(calls["b"]["dots"]) == 8 and calls["mean"]["towers"] == 1
-    without = look.subject(str(photographs / "branched.safetensors"), None)
+    without = subject(str(photographs / "branched.safetensors"), None)
     assert without.example.shape == (12, 12, 3) and without.about == "flower.jpg"
 
 
@@ -114,7 +114,7 @@ def test_stories_are_told_in_words_and_can_be_looked_at(monkeypatch):
 
     monkeypatch.setattr(memory_network, "TRAINING", 20)
     monkeypatch.setattr(memory_network, "HELD", 5)
-    views = Views(Looking(look.subject("memory_network", None)))
+    views = Views(Looking(subject("memory_network", None)))
     story = views.answer("layer", {"name": "story"})
     assert len(story["words"]) == 10 and all(" " in sentence for sentence in story["words"])
     assert views.answer("maps", {"name": "story"})["size"] == [10, 5]
@@ -139,13 +139,21 @@ def test_what_cannot_be_opened_is_said(millrace, arguments, said):
     assert code == 2 and said in err
 
 
+def test_a_picture_in_the_place_of_the_network_is_told_so(millrace, photographs):
+    for given, mend in [([], "RUN"), (["runs/digits-1"], "runs/digits-1")]:
+        for command in ("look", "explain")[: 1 + len(given)]:
+            _, err, code = millrace(command, photographs / "pink.png", *given)
+            assert code == 2 and "is a picture: give the run first" in err
+            assert f"millrace {command} {mend} {photographs / 'pink.png'}" in err
+
+
 def test_data_that_are_not_at_hand_are_not_downloaded(millrace, monkeypatch, tmp_path):
     monkeypatch.setenv("MILLRACE_DATA", str(tmp_path))
     monkeypatch.delenv("MILLRACE_OFFLINE", raising=False)
     _, err, code = millrace("look", "lenet")
     assert code == 2 and "give a picture" in err and "Nothing was downloaded" in err
     Image.fromarray((np.eye(28) * 255).astype(np.uint8)).save(tmp_path / "slash.png")
-    assert look.subject("lenet", tmp_path / "slash.png").example.shape == (28, 28, 1)
+    assert subject("lenet", tmp_path / "slash.png").example.shape == (28, 28, 1)
 
 
 def test_a_model_that_takes_no_pictures_is_refused(millrace, tmp_path):

@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+import millrace as mr
+
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 780}
 
 
@@ -37,11 +39,13 @@ def page(opened):
 
 
 def choose(page, layer):
+    """Open a layer, and wait until all of it is there: what was typed before would go into the panel of before."""
+    page.evaluate("document.querySelector('#panel-body').firstElementChild.dataset.old = 'true'")
     page.click(f"button[data-layer={layer}]")
     page.wait_for_function(
         "name => document.getElementById('panel-title').textContent.split(' ').includes(name)", arg=layer
     )
-    page.wait_for_selector("#panel-body .sum")
+    page.wait_for_selector("#panel-body:not(:has([data-old])):has(.all-maps li) .sum")
 
 
 def audit(page):
@@ -122,7 +126,7 @@ def test_a_changed_number_changes_the_map_and_the_bars_and_can_be_taken_back(pag
     finally:
         layer.set_weights([kernel, bias])
     now = page.locator("#bars li > .value:not(.soft)").all_inner_texts()
-    np.testing.assert_allclose([float(text.split()[0]) for text in now], 100 * truly, atol=0.051)
+    np.testing.assert_allclose([float(text.rstrip("%")) for text in now], 100 * truly, atol=0.051)
     assert [text.replace("was ", "") for text in page.locator("#bars .soft.value").all_inner_texts()] == before
     said = page.inner_text("#panel .effect")
     assert said.startswith("Before the change") and said == page.inner_text("#status")
@@ -149,6 +153,64 @@ def test_a_tried_kernel_and_a_changed_weight_are_followed_too(page):
     page.wait_for_selector("#bars .then")
     page.click("button.reset-all")
     page.wait_for_selector("#bars .then", state="detached")
+
+
+def test_after_a_change_every_map_is_shown_as_it_is_now(page, subject):
+    choose(page, "conv1")
+    layer = subject.model.get_layer("conv1")
+    kernel, bias = layer.get_weights()
+    other = kernel.copy()
+    other[..., 2] = 0
+    first = page.locator(".all-maps button[data-map='2']")
+    before = first.get_attribute("aria-label"), first.locator("canvas").evaluate("it => it.toDataURL()")
+    page.select_option(".pick-map", index=2)
+    page.wait_for_selector("figcaption:has-text('Output map 3')")
+    page.select_option("select.try", "zero")
+    page.wait_for_function("told => document.querySelector('#panel .effect').textContent.startsWith('Before')")
+    flat = max(float(bias[2]), 0.0)
+    now = first.get_attribute("aria-label")
+    assert number(now.split(",")[0]) == pytest.approx(flat, rel=1e-3) and now.startswith("Map 3: mean ")
+    drawn = first.locator("canvas").evaluate("it => it.toDataURL()")
+    ends = page.locator(".scale span:not(.unseen)").all_inner_texts()
+    layer.set_weights([other, bias])
+    try:
+        through = mr.Model(subject.model.inputs, layer.calls[0].outputs[0])
+        assert number(ends[-1]) == pytest.approx(float(through.predict(subject.example[None]).max()), rel=1e-3)
+    finally:
+        layer.set_weights([kernel, bias])
+    choose(page, "pool")
+    choose(page, "conv1")  # opened anew it is the same
+    assert first.get_attribute("aria-label") == now != before[0]
+    assert first.locator("canvas").evaluate("it => it.toDataURL()") == drawn != before[1]
+    page.click("button.reset-all")
+    page.wait_for_selector("#bars .then", state="detached")
+    page.wait_for_selector(f".all-maps [data-map='2'][aria-label='{before[0]}']")
+
+
+def test_the_last_layer_names_its_classes(page, subject):
+    choose(page, "answer")
+    p = subject.model.predict(subject.example[None])[0]
+    best = str(int(p.argmax()))
+    assert page.evaluate("document.querySelector('select.pick-map').selectedOptions[0].text") == best
+    assert page.get_attribute(f".all-maps [data-map='{best}']", "aria-label").startswith(f"Class {best}: ")
+    assert page.inner_text(f".all-maps [data-map='{best}'] .class") == best
+    page.select_option(".pick-map", label="3")
+    page.wait_for_selector(".result:has-text('3: ')")
+    above, below, made = re.findall(r"[\d.]+(?:e-\d+)?", page.inner_text(".result >> nth=-1"))[1:]
+    assert f"{float(above) / float(below):.4g}" == f"{float(made):.4g}"
+
+
+def test_a_quotient_is_written_so_that_it_holds(page):
+    write = "([a, b]) => import('/words.js').then(words => words.quotient(a, b))"
+    for a, b in [(1, 1.000097), (1, 1.0000004), (0.36788, 1.58198), (4.9e-5, 1.00005), (0.2, 3), (1, 2)]:
+        line = page.evaluate(write, [a, b])
+        assert f"{float(line['above']) / float(line['below']):.4g}" == f"{float(line['made']):.4g}", line
+        assert line["below"] != "1" and line["made"] != "1"
+    assert page.evaluate(write, [1, 1.000097]) == {"above": "1", "below": "1.0001", "made": "0.9999"}
+    assert page.evaluate(write, [1, 1]) == {"above": "1", "below": "1", "made": "1"}
+    percent = "p => import('/words.js').then(words => words.percent(p))"
+    shares = {0.178: "17.8%", 0.9997: "99.97%", 0.999996: "99.9996%", 0.99999994: "99.99999%", 1: "100.0%", 0: "0.0%"}
+    assert {p: page.evaluate(percent, p) for p in shares} == shares
 
 
 def test_the_whole_page_goes_by_keyboard(page):
@@ -185,13 +247,33 @@ def test_axe_finds_nothing_wrong_in_the_dark_and_on_a_phone(opened, served):
     page = opened(NARROW, "zh", color_scheme="dark")
     for layer in ("conv1", "answer"):
         choose(page, layer)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert not audit(page)
     assert page.get_attribute("html", "lang") == "zh-Hans"
     assert page.inner_text("#network-title") == "网络"
     assert not page.said
     address = served("zh").address
     assert all(url.startswith((address, "data:")) for url in page.asked), page.asked
+
+
+OUTSIDE = """() => [...document.querySelectorAll("body *")].filter(it => {
+    const box = it.getBoundingClientRect();
+    const hidden = it.closest(".unseen, .skip, .scroll *, noscript") || !box.width;
+    return !hidden && (box.right > innerWidth + 1 || box.left < -1);
+}).map(it => `${it.tagName}.${it.className.baseVal ?? it.className} ${Math.round(it.getBoundingClientRect().right)}`)"""
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_on_a_phone_nothing_sticks_out_and_marks_are_those_of_the_language(opened, language):
+    page = opened(NARROW, language, reduced_motion="reduce")
+    for layer in ("conv1", "norm", "hidden", "answer"):
+        choose(page, layer)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert not page.evaluate(OUTSIDE)
+        text = page.inner_text("body")
+        if language == "zh":
+            assert not re.search("[\u4e00-\u9fff] ?[,;:?!]|[,:;] ?[\u4e00-\u9fff]|[，。：；、] *[^\\S\n]", text)
+            assert not re.search(r"\(偏置\)", text)
+        assert not re.search(r"\d %", text)
 
 
 def test_a_wide_page_does_not_scroll_sideways_and_asks_no_other_host(page, served):

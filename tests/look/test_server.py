@@ -6,9 +6,14 @@ import json
 import numpy as np
 import pytest
 
+import millrace as mr
+from millrace.explain.activations import Watch
 from millrace.ir.errors import ArgumentError
+from millrace.look.formulas import formula
+from millrace.look.meanings import meanings
 from millrace.look.server import LookServer
 from millrace.look.views import Views
+from millrace.words import words
 
 
 def numbers(text, shape):
@@ -97,6 +102,39 @@ def test_batch_normalization_is_worked_out_in_numbers(client, calls):
     _, told = client.ask("numbers", name="norm", place=[1, 2, 3])
     assert told["value"] == pytest.approx(by_hand, abs=1e-5)
     assert told["lines"][-1].endswith(f"= {told['value']:.4g}".replace("-", "−"))
+
+
+def test_the_letters_of_a_formula_are_told_with_the_layers_numbers(client):
+    _, told = client.ask("layer", name="conv1")
+    text = " ".join(told["where"])
+    assert "stride, 1;" in text and "row and column, 1." in text and "3 × 3" in text and "counts from 0" in text
+    _, told = client.ask("layer", name="conv2")
+    assert (
+        "stride, 2;" in told["where"][0] and "row and column, 0." in told["where"][0] and "2 groups" in told["where"][1]
+    )
+    assert "2 × 2" in client.ask("layer", name="pool")[1]["where"][0]
+    assert "24 inputs, u over the 12 units" in client.ask("layer", name="hidden")[1]["where"][0]
+    _, told = client.ask("layer", name="dropout")
+    assert told["weights"] == {} and told["parameters"] == 0  # its random state is no parameter
+
+
+@pytest.mark.parametrize(
+    ("layer", "begins"),
+    [
+        (mr.layers.Conv2D(2, 3, dilation_rate=2), "d is the dilation, 2:"),
+        (
+            mr.layers.LocalResponseNormalization(),
+            "n runs over 5 neighbouring maps, fewer at the edges. k is 2, α is 0.0001",
+        ),
+        (mr.layers.Flatten(), "W is the input's width, 8; C its number of maps, 3."),
+        (mr.layers.BatchNormalization(), "Mean and variance are those that training gathered; ε is 0.001."),
+    ],
+)
+def test_other_formulas_are_told_with_their_numbers_too(layer, begins):
+    model = mr.Sequential([mr.Input((9, 8, 3)), layer])
+    call, told = Watch(model)(np.zeros((9, 8, 3), np.float32))[1], words("look")["where"]
+    assert any(line.startswith(begins) for line in meanings(call, lambda key, **what: told[key].format(**what)))
+    assert ("a·d" in formula(call)) == isinstance(layer, mr.layers.Conv2D)
 
 
 def test_maps_come_some_at_a_time_with_one_scale(client, calls):

@@ -152,3 +152,24 @@ def memory_network(story, question, weights, linear):
         answers.append(u)
         looks.append(torch.stack(seen))
     return torch.stack(answers), torch.stack(looks)
+
+
+# ---- what is made of numbers below 0
+
+
+def rectifiers(case):
+    for kind, options in (
+        ("ReLU", ({}, {"max_value": 1.0}, {"negative_slope": 0.5, "threshold": 0.25, "max_value": 2.0})),
+        ("LeakyReLU", ({}, {"negative_slope": 0.05})),
+        ("ELU", ({}, {"alpha": 0.5}, {"alpha": 0.0})),
+    ):
+        for config in options:
+            case.keras(kind, config, [2 * case.normal(3, 5)])
+    for axes in (None, [1, 2], 1):
+        config = {} if axes is None else {"shared_axes": axes}
+        case.keras("PReLU", config, [2 * case.normal(2, 3, 2, 4)])
+    case.keras("PReLU", {"alpha_initializer": "ones"}, [case.normal(2, 5)])
+    case.torch(
+        "PReLU", {"shared_axes": [1, 2]}, [2 * case.normal(2, 3, 2, 4)], [(1, 1, 4)],
+        lambda x, a: torch.nn.functional.prelu(x.movedim(-1, 1), a.reshape(-1)).movedim(1, -1),
+    )  # fmt: skip

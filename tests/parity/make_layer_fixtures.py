@@ -25,7 +25,7 @@ import jax
 import keras
 import numpy as np
 import torch
-from layer_cases import LISTS, core
+from layer_cases import LISTS, core, rectifiers
 from layer_cases_space import convolutions, normalizations, poolings, transposed
 from layer_cases_time import attentions, recurrences
 
@@ -33,6 +33,7 @@ HERE = Path(__file__).parent
 FAMILIES = {
     "core": core, "convolutions": convolutions, "transposed": transposed, "poolings": poolings,
     "normalizations": normalizations, "recurrences": recurrences, "attentions": attentions,
+    "rectifiers": rectifiers,
 }  # fmt: skip
 keras.src.backend.common.dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"  # with JAX it would compute in float32
 keras.config.set_floatx("float64")

@@ -252,3 +252,34 @@ def test_a_logarithm_of_nothing_in_the_model_is_found_in_its_layer(engine):
 def test_without_the_check_training_goes_on():
     history = regression(mr.optimizers.SGD(1e4), check_finite=False).fit(GROWING, TARGET, epochs=50, verbose=0)
     assert not np.isfinite(history.history["loss"][-1])
+
+
+@pytest.mark.parametrize(
+    ("y", "loss"),
+    [
+        (Y, "sparse_categorical_crossentropy"),
+        (Y[:, None], "sparse_categorical_crossentropy"),
+        (np.eye(3)[Y], "categorical_crossentropy"),
+        (Y.astype(np.float32), "mse"),
+    ],
+)
+def test_a_forgotten_flatten_is_named(y, loss):
+    model = mr.Sequential([mr.Input((4, 4, 1)), layers.Dense(1 if loss == "mse" else 3)])
+    model.compile("sgd", loss, engine="numpy")
+    said = refused(X, y, model)
+    assert "answers at each of its places" in said and "put Flatten() or GlobalAveragePooling2D()" in said
+
+
+def test_an_answer_at_each_place_is_none_forgotten():
+    model = mr.Sequential([mr.Input((4, 4, 1)), layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", engine="numpy")
+    model.fit(X, np.zeros((6, 4, 4), int), verbose=0)
+    assert "Flatten" not in refused(X, np.zeros((6, 5), int), model) and "Flatten" not in refused(X, Y[:, None, None])
+
+
+def test_a_sequence_that_was_not_closed_is_named_too():
+    model = mr.Sequential([mr.Input((5, 2)), layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", engine="numpy")
+    for y in (Y, Y[:, None]):
+        assert "put Flatten() or GlobalAveragePooling1D()" in refused(np.zeros((6, 5, 2)), y, model)
+    assert "Flatten" not in refused(np.zeros((6, 5, 2)), np.zeros((6, 3), int), model)

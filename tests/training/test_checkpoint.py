@@ -663,3 +663,9 @@ def test_a_class_that_is_no_layer_is_not_made(saved, name):
     assert name not in LAYERS
     change(saved, first_step(class_name=name))
     assert "unknown layer" in refused(saved)
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(FileError, match=r"it is a folder\. Give a file"):
+        save_arrays(tmp_path, {"a": np.zeros(2)}, {})
+    assert not list(tmp_path.parent.glob(".*.partial"))

@@ -577,3 +577,10 @@ def test_a_run_is_the_same_bits_each_time():
 
     for a, b in zip(weights(), weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_class_in_place_of_a_layer_is_told_how_to_write_one():
+    with pytest.raises(ArgumentError, match=r"got the class Flatten: write Flatten\(\)\."):
+        mr.Sequential([mr.Input((4,)), layers.Flatten])
+    with pytest.raises(ArgumentError, match=r"got the class Dense: write Dense\(\.\.\.\)\."):
+        mr.Sequential([mr.Input((4,))]).add(layers.Dense)

@@ -36,6 +36,7 @@ PARAMETERS = [  # layer, shape of an example, what the texts say it has
     (L.Bidirectional(L.LSTM(64)), (10, 32), 49_664),
     (L.Embedding(10_000, 64), (20,), 640_000),
     (L.LayerNormalization(), (10, 64), 128),
+    (L.PReLU(), (32, 32, 64), 65_536),
 ]
 BESIDE = [  # what the texts compare with: in the words about whom, layer, shape of an example, parameters
     ("DepthwiseConv2D", L.Conv2D(64, 3), (32, 32, 64), 36_928),
@@ -56,6 +57,14 @@ def test_layers_have_as_many_parameters_as_said(name, layer, shape, count):
     layer(mr.Input(shape))
     assert layer.count_params() == count
     says("layers", name, f"{count:,}")
+
+
+def test_rectifiers_make_what_is_said_of_what_is_below_0():
+    for layer, x, made in ((L.ELU(), -1, "-0.63"), (L.ELU(), -10, "-1.00"), (L.LeakyReLU(), -2, "-0.6")):
+        assert f"{float(run(layer, np.float32([x]))[0]):.{len(made) - 3}f}" == made
+        says("layers", type(layer).__name__, made)
+    assert f"{np.exp(-10):.5f}" == "0.00005"  # the slope of ELU
+    says("layers", "ELU", "0.00005")
 
 
 def test_attention_has_as_many_parameters_as_said():

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from millrace.doctor import examination
+from millrace.doctor.english import FACTS
 from millrace.doctor.finding import ERROR
 from millrace.doctor.reading import surroundings
-from millrace.doctor.report import LANGUAGES, looked_at, report
+from millrace.doctor.report import LANGUAGES, columns_of, looked_at, report
 from millrace.engines import machine
 from millrace.ir.errors import ArgumentError, one_of
 
@@ -38,9 +39,12 @@ def examine(verify: bool, language: str = "en") -> bool:
 
         console = Console(highlight=False, markup=False, soft_wrap=False)
         console.print()
-        for name, value in facts(set_by_user):
-            print_fact(console, name, value)
-        return verified(console) and well if verify else well
+        say = LANGUAGES[language].FACTS
+        found_here = facts(set_by_user, say)
+        column = max(columns_of(name) for name, _ in found_here)
+        for name, value in found_here:
+            print_fact(console, name, value, max(10, column))
+        return verified(console, say) and well if verify else well
     print("\n" + looked_at(here, language))
     return well
 
@@ -61,75 +65,82 @@ def importable(module: str) -> bool:
     return True
 
 
-def facts(set_by_user: dict[str, str]) -> list[tuple[str, str]]:
-    """What is found, a name and a value a line."""
+def facts(set_by_user: dict[str, str], say: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What is found, a name and a value a line, in the words of a language."""
     versions = machine.versions()
     memory = machine.memory()
     found = [
-        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
-        ("platform", platform.platform()),
-        ("processor", machine.processor()),
-        ("cores", f"{machine.cores()} that this process may use, {os.cpu_count()} in the machine"),
-        ("memory", f"{memory:.1f} GiB" if memory else "unknown"),
+        (say["versions"], say["comma"].join(f"{name} {number}" for name, number in versions.items())),
+        (say["platform"], platform.platform()),
+        (say["processor"], machine.processor()),
+        (say["cores"], say["counted"].format(usable=machine.cores(), all=os.cpu_count())),
+        (say["memory"], f"{memory:.1f} GiB" if memory else say["unknown"]),
     ]
     try:
         engine = engine_named("xla")
     except ArgumentError as error:
-        return [*found, ("engine", f"numpy alone: {error}"), *told(set_by_user)]
+        return [*found, (say["engine"], say["numpy-alone"].format(why=error)), *told(set_by_user, say)]
     from millrace.engines.compiler import cache_directory
     from millrace.engines.xla import ALLOCATOR, jax
 
     devices = [device.device_kind for device in jax.devices()]
-    named = ", ".join(f"{devices.count(kind)} {kind}" for kind in dict.fromkeys(devices) if kind != engine.platform)
+    named = say["comma"].join(
+        f"{devices.count(kind)} {kind}" for kind in dict.fromkeys(devices) if kind != engine.platform
+    )
     found += [
-        ("engine", f"xla on {engine.platform}" + (f": {named}" if named else "")),
-        ("YNNPACK", ynnpack(engine.platform, versions["jaxlib"])),
-        ("allocator", ALLOCATOR.removeprefix("allocator ")),
-        ("cache", cache(getattr(jax.config, "jax_compilation_cache_dir", None), cache_directory())),
+        (say["engine"], say["xla-named" if named else "xla"].format(platform=engine.platform, devices=named)),
+        (say["ynnpack"], ynnpack(engine.platform, versions["jaxlib"], say)),
+        (say["allocator"], allocator(ALLOCATOR, say)),
+        (say["cache"], cache(getattr(jax.config, "jax_compilation_cache_dir", None), cache_directory(), say)),
     ]
-    return [*found, *told(set_by_user)]
+    return [*found, *told(set_by_user, say)]
 
 
-def ynnpack(backend: str, jaxlib: str) -> str:
+def ynnpack(backend: str, jaxlib: str, say: Mapping[str, str] = FACTS) -> str:
     """Whether jaxlib's library of fast kernels computes rightly, and whether it is used."""
     if backend != "cpu":
-        return f"not used on {backend}"
+        return say["ynnpack-elsewhere"].format(platform=backend)
     from millrace.engines.plan import UNSAFE_YNNPACK
 
-    if jaxlib in UNSAFE_YNNPACK:
-        return f"UNSAFE in jaxlib {jaxlib}, so it is never used. Install another jaxlib: what it sped up is slower now."
-    return f"no fault known in jaxlib {jaxlib}; in use where it is fast (`millrace explain --plan MODEL` says where)"
+    return say["ynnpack-unsafe" if jaxlib in UNSAFE_YNNPACK else "ynnpack-fine"].format(version=jaxlib)
 
 
-def cache(in_use: str | None, ours: Path) -> str:
+def cache(in_use: str | None, ours: Path, say: Mapping[str, str] = FACTS) -> str:
     """Where compiled programs are kept between runs."""
     if not in_use:
-        return f"none: {ours} cannot be written, so every run compiles anew. MILLRACE_CACHE names another directory."
+        return say["cache-none"].format(folder=ours)
     kept = machine.kept(Path(in_use))
-    size = f"{kept.size / 2**20:.1f} MiB in {kept.files} files"
-    whose = "" if kept.path == ours else ", chosen by JAX's own setting"
-    return f"{kept.path}: {size}, {'writable' if kept.writable else 'NOT writable'}{whose}"
+    line = say["cache-kept" if kept.writable else "cache-fixed"]
+    line = line.format(folder=kept.path, size=f"{kept.size / 2**20:.1f} MiB", files=kept.files)
+    return line if kept.path == ours else line + say["cache-of-jax"]
 
 
-def told(settings: dict[str, str]) -> list[tuple[str, str]]:
+def allocator(said: str, say: Mapping[str, str] = FACTS) -> str:
+    """What was done about the C library's allocator, which says it in English for reports."""
+    if "keeps" in said:
+        return say["allocator-keeps"]
+    return say["allocator-left"].format(why=said.partition("as it was")[2].lstrip(",: "))
+
+
+def told(settings: dict[str, str], say: Mapping[str, str]) -> list[tuple[str, str]]:
     """What the environment says, or that it says nothing."""
     if not settings:
-        return [("settings", "none of JAX, XLA, the allocator or Millrace in the environment")]
-    return [("settings" if not n else "", f"{name}={value}") for n, (name, value) in enumerate(settings.items())]
+        return [(say["settings"], say["none-set"])]
+    return [(say["settings"] if not n else "", f"{name}={value}") for n, (name, value) in enumerate(settings.items())]
 
 
-def print_fact(console: Any, name: str, value: str) -> None:
-    """A name, and its value beside it however many lines that takes."""
+def print_fact(console: Any, name: str, value: str, column: int = 10) -> None:
+    """A name in so many columns, and its value beside it however many lines that takes."""
     from rich.table import Table
 
     line = Table.grid(padding=(0, 2))
-    line.add_column(min_width=10, no_wrap=True)
+    line.add_column(min_width=column, no_wrap=True)
     line.add_column(overflow="fold")
     line.add_row(name, value)
     console.print(line)
 
 
-def verified(console: Any) -> bool:
+def verified(console: Any, say: Mapping[str, str]) -> bool:
     """Run every operation's samples through both engines, print where they differ, and say whether none does."""
     from rich.progress import track
 
@@ -139,30 +150,28 @@ def verified(console: Any) -> bool:
     engine_named("xla")  # says what is missing
     started, done = time.perf_counter(), list[Examined]()
     ops = operations()
-    console.print(f"\nBoth engines on the samples of {len(ops)} operations (half a minute the first time)")
-    for examined in track(verify(ops), "comparing", total=len(ops), console=console, transient=True):
+    console.print("\n" + say["verifying"].format(count=len(ops)))
+    for examined in track(verify(ops), say["comparing"], total=len(ops), console=console, transient=True):
         done.append(examined)
         for difference in examined.differences:
             if sum(len(one.differences) for one in done) <= SHOWN:
-                console.print(f"DIFFERENT: {difference}")
-    return summed_up(console, done, time.perf_counter() - started)
+                console.print(say["different"].format(difference=difference))
+    return summed_up(console, done, time.perf_counter() - started, say)
 
 
-def summed_up(console: Any, done: Sequence[Any], seconds: float) -> bool:
+def summed_up(console: Any, done: Sequence[Any], seconds: float, say: Mapping[str, str]) -> bool:
     """The last lines: how much was compared, and the operations that differ."""
     from millrace.ir.types import DTYPES
 
     compared = sum(one.compared for one in done)
     dtypes = set().union(*(one.dtypes for one in done)) if done else set()
     wrong = [one for one in done if one.differences]
-    seen = ", ".join(name for name in DTYPES if name in dtypes)
-    console.print(f"{compared:,} results of {len(done)} operations compared in {seconds:.0f} s ({seen}).")
+    seen = say["comma"].join(name for name in DTYPES if name in dtypes)
+    counts = {"results": f"{compared:,}", "count": len(done), "seconds": f"{seconds:.0f}", "dtypes": seen}
+    console.print(say["compared"].format(**counts))
     if not wrong:
-        console.print("Both engines agree on all of them.")
+        console.print(say["agree"])
         return True
-    console.print(
-        f"{sum(len(one.differences) for one in wrong)} DIFFER, of {', '.join(one.op for one in wrong)}: do not trust "
-        "the compiled results of these on this machine. `--engine numpy` computes without the compiler; please report "
-        "it with the lines above."
-    )
+    count, names = sum(len(one.differences) for one in wrong), say["comma"].join(one.op for one in wrong)
+    console.print(say["differ"].format(count=count, names=names))
     return False

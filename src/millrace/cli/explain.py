@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from millrace.ir.errors import ArgumentError, one_of
+from millrace.cli.pages import may_be_written
+from millrace.ir.errors import ArgumentError, FileError, one_of
+from millrace.models import RECIPES
 from millrace.words import LANGUAGES
 
 
@@ -15,6 +17,7 @@ class Question:
 
     name: str | None = None
     image: Path | None = None
+    more: tuple[str, ...] = ()
     html: Path | None = None
     lang: str = "en"
     kind: str | None = None
@@ -39,6 +42,7 @@ def explain(question: Question) -> None:
     """
     if question.lang not in LANGUAGES:
         raise one_of("language", question.lang, list(LANGUAGES))
+    may_be_written(question.html)  # said before an experiment runs for a minute
     if question.plan:
         from millrace.cli.plan import explain_plan
 
@@ -53,6 +57,7 @@ def explain(question: Question) -> None:
         return
     if question.wrt is not None:
         raise ArgumentError('--wrt belongs to --gradient, as in --gradient "mean(tanh(w*x)**2)" --wrt w.')
+    question = settled(question)
     if question.image is not None or (question.name is not None and Path(question.name).is_dir()):
         from millrace.cli.explain_run import explain_run
 
@@ -64,3 +69,33 @@ def explain(question: Question) -> None:
         list_names(question.lang)
     else:
         explain_name(question.name, question.kind, question.html, question.lang)
+
+
+def settled(question: Question) -> Question:
+    """What the words of a command mean: a run and a picture, or a name of several words that nobody quoted.
+
+    Raises ArgumentError for what is neither, FileError for a run that is not there.
+    """
+    if question.image is None:
+        return question
+    first = Path(question.name or ".")
+    if not question.more and first.is_dir():
+        return question
+    from millrace.cli.explain_name import has_page, is_picture, unknown
+
+    together = " ".join([question.name or "", str(question.image), *question.more])
+    if has_page(together, question.kind):
+        return replace(question, name=together, image=None, more=())
+    if is_picture(first):
+        raise ArgumentError(
+            f"{first} is a picture: give the run first, as in `millrace explain {question.image} {first}`."
+        )
+    if question.more:
+        raise unknown(together, question.kind)
+    if first.exists() or question.name in RECIPES:
+        return question
+    if is_picture(question.image) or question.image.exists():
+        raise FileError(
+            f"{first} does not exist: expected a run directory that `millrace train` made. `millrace runs` lists them."
+        )
+    raise unknown(together, question.kind)

@@ -10,10 +10,11 @@ from typing import Any
 
 from millrace.cli.pages import give
 from millrace.concepts import CONCEPTS, Concept
+from millrace.data.image_folder import ENDINGS
 from millrace.explain.page_terminal import WIDTH, styled, wrapped
 from millrace.explain.pages import Page
 from millrace.explain.subject_page import subject_page
-from millrace.explain.subjects import KINDS, Subject, by_kind, found, nearest, subjects
+from millrace.explain.subjects import CALLED, KINDS, Subject, by_kind, found, loosened, nearest, subjects
 from millrace.ir.errors import ArgumentError, one_of
 from millrace.models import RECIPES
 from millrace.words import words
@@ -21,8 +22,24 @@ from millrace.words import words
 
 def known() -> list[Subject]:
     """Everything that has a page, ideas first."""
-    ideas = [Subject("concept", concept.name, concept, concept.also) for concept in CONCEPTS.values()]
+    ideas = [Subject("concept", c.name, c, c.also, CALLED.get(c.name, ())) for c in CONCEPTS.values()]
     return [*ideas, *subjects()]
+
+
+def has_page(name: str, kind: str | None = None) -> bool:
+    """Whether something of that name, and kind if one is given, has a page."""
+    return bool(found(name, known(), kind))
+
+
+def kind_named(name: str) -> str | None:
+    """The kind that a word names, such as "layers"; None for any other word."""
+    words_of = {kind: (kind, f"{kind}s") for kind in KINDS} | {"loss": ("loss", "losses", "lossfunction")}
+    return next((kind for kind, spelt in words_of.items() if loosened(name) in spelt), None)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is called as pictures are."""
+    return path.suffix.lower() in ENDINGS
 
 
 def explain_name(name: str, kind: str | None, html: Path | None, lang: str) -> None:
@@ -36,6 +53,10 @@ def explain_name(name: str, kind: str | None, html: Path | None, lang: str) -> N
         raise one_of("kind", kind, list(KINDS))
     console = Console(highlight=False, markup=False)
     fitting = found(name, known(), kind)
+    whole_kind = kind_named(name) if kind is None and html is None else None
+    if not fitting and whole_kind is not None:
+        list_kind(whole_kind, lang)
+        return
     if not fitting:
         raise unknown(name, kind)
     give(page_of(fitting[0], lang, teller(), whole=html is not None), html)
@@ -43,6 +64,9 @@ def explain_name(name: str, kind: str | None, html: Path | None, lang: str) -> N
     for other in found(name, known())[1:] if kind is None and html is None else ():
         line = told["cli"]["also"].format(kind=told["kind"][other.kind], name=other.name, key=other.kind)
         console.print(line, width=min(WIDTH, console.width))
+    if whole_kind is not None and fitting[0].kind == "concept":
+        console.print()
+        list_kind(whole_kind, lang)
 
 
 def page_of(subject: Subject, lang: str, say: Callable[[str], None], whole: bool = True) -> Page:
@@ -67,13 +91,21 @@ def teller() -> Callable[[str], None]:
 
 def unknown(name: str, kind: str | None) -> ArgumentError:
     """The error for a name without a page: what else it may be, the nearest ones, and where all are listed."""
+    if is_picture(Path(name)):
+        there_is = "is a picture" if Path(name).is_file() else "does not exist"
+        return ArgumentError(
+            f"{name} {there_is}: `millrace explain RUN PICTURE` shows what a trained network sees in a picture."
+        )
     if name in RECIPES or Path(name).is_file():
         return ArgumentError(
             f"{name} is a network: `millrace look {name}` shows it, and `millrace explain {name} --plan` what was "
             "chosen to train it fast."
         )
     if "/" in name:
-        return ArgumentError(f"{name} does not exist: expected a run directory that `millrace train` made, or a name.")
+        return ArgumentError(
+            f"{name} does not exist: expected a run directory that `millrace train` made, or a name. `millrace runs` "
+            "lists the runs."
+        )
     there = [s for s in known() if kind in (None, s.kind)]
     near = nearest(name, there)
     elsewhere = found(name, known()) if kind is not None else []
@@ -87,22 +119,31 @@ def unknown(name: str, kind: str | None) -> ArgumentError:
 def list_names(lang: str) -> None:
     """Print all names by kind, ideas first with their most important sentence."""
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(highlight=False, markup=False)
     width = min(WIDTH, console.width)
     told = words("page", lang)
     console.print(told["cli"]["list"], width=width)
     for kind, members in by_kind(known()).items():
-        if not members:
-            continue
-        console.print()
-        console.print(Text(told["kinds"][kind], "bold"), width=width)
-        if kind == "concept":
-            console.print(ideas([s.thing for s in members], lang, width), width=width)
-        else:
-            for line in columns([s.name for s in members], width):
-                console.print(line, width=width, no_wrap=True)
+        if members:
+            console.print()
+            list_kind(kind, lang)
+
+
+def list_kind(kind: str, lang: str) -> None:
+    """Print all names of a kind."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False)
+    width = min(WIDTH, console.width)
+    members = by_kind(known())[kind]
+    console.print(Text(words("page", lang)["kinds"][kind], "bold"), width=width)
+    if kind == "concept":
+        console.print(ideas([s.thing for s in members], lang, width), width=width)
+    else:
+        for line in columns([s.name for s in members], width):
+            console.print(line, width=width, no_wrap=True)
 
 
 def ideas(concepts: Sequence[Concept], lang: str, width: int) -> Any:
@@ -123,7 +164,7 @@ def columns(names: Sequence[str], width: int) -> list[str]:
     for rows in range(1, len(names) + 1):
         parts = [names[n : n + rows] for n in range(0, len(names), rows)]
         wide = [max(map(len, part)) + 2 for part in parts]
-        if sum(wide) - 2 <= width:
+        if sum(wide) - 2 <= width and (len(parts) < 2 or 2 * len(parts[-1]) >= rows):  # no stump of a last column
             break
     lines = (
         "".join(part[n].ljust(w) for part, w in zip(parts, wide, strict=True) if n < len(part)) for n in range(rows)

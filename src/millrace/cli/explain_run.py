@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from millrace.cli.look import at_hand, subject
+from millrace.cli.opened import configured
 from millrace.cli.pages import give
-from millrace.cli.train import trained
+from millrace.cli.subjects import at_hand, subject
 from millrace.explain.likeness import Alike, alike
 from millrace.explain.sight_page import sight_page
 from millrace.ir.errors import ArgumentError, DataError, FileError
@@ -24,14 +24,14 @@ def explain_run(path: Path, image: Path | None, html: Path | None, lang: str) ->
     html: a file to write the page to.
     Raises FileError for what is no run or cannot be read, ArgumentError for a network that takes no pictures.
     """
-    found = subject(str(path), image)
+    found = subject(str(path), image, "explain")
     if found.tokens or isinstance(found.example, list) or np.ndim(found.example) != 3:
         raise ArgumentError(
             f"{path} takes no picture: `millrace look {path}` shows what its layers make of a text, step by step."
         )
     page = sight_page(
         found.model, found.example, found.name, found.about, found.classes, found.truth, near(path, found),
-        bool(found.origin), lang,
+        bool(found.origin), lang, found.held,
     )  # fmt: skip
     give(page, html)
 
@@ -39,10 +39,8 @@ def explain_run(path: Path, image: Path | None, html: Path | None, lang: str) ->
 def near(path: Path, found: Subject) -> Alike | str:
     """The nearest training examples; or why they cannot be shown."""
     config = Run.open(path).config()
-    recipe = trained(config["model"])
-    kept = {n: config[n] for n in recipe.options if n in config and n not in recipe.once}
     try:
-        data = at_hand(recipe.configured(kept), config["seed"])
+        data = at_hand(configured(config), config["seed"])
         return alike(found.model, found.example, data.x_train, data.y_train, NEAREST)
     except (FileError, DataError) as error:
         return str(error).splitlines()[0]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from millrace import __version__
 from millrace.cli.options import Whole
@@ -148,7 +151,7 @@ def show(run: Path, *, html: Path | None = None) -> None:
     run
         A run directory that `millrace train` made.
     html
-        A file to draw the run into as well.
+        A file to draw the run into as well. Folders on its way are made.
     """
     from millrace.cli.show import show_run
 
@@ -195,7 +198,7 @@ def profile(model: str = "digits", *, batch_size: Whole | None = None, steps: Wh
 def explain(
     name: str | None = None,
     image: Path | None = None,
-    *,
+    *more: Annotated[str, Parameter(show=False)],
     html: Path | None = None,
     lang: str = "en",
     kind: str | None = None,
@@ -212,12 +215,12 @@ def explain(
     Parameters
     ----------
     name
-        What to explain, such as Conv2D, softmax, adam or overfitting; or a run directory that `millrace train` made.
+        What to explain, such as Conv2D, softmax, adam or learning rate; or a run directory that `millrace train` made.
         With --plan: a network that `millrace train` knows, a run directory, or a saved model.
     image
         With a run directory: a picture file, to show what each layer makes of it and which of its pixels mattered.
     html
-        A file to write the explanation to, as a page that opens in any browser.
+        A file to write the explanation to, as a page that opens in any browser. Folders on its way are made.
     lang
         en, or zh for Simplified Chinese.
     kind
@@ -235,7 +238,7 @@ def explain(
     """
     from millrace.cli.explain import Question, explain
 
-    explain(Question(name, image, html, lang, kind, gradient, wrt, plan, batch_size, mesh))
+    explain(Question(name, image, more, html, lang, kind, gradient, wrt, plan, batch_size, mesh))
 
 
 @app.command
@@ -337,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        fail(f"{str(error).strip()}\n  `millrace --help` lists the commands, `millrace COMMAND --help` its options.", 2)
+        fail(f"{mistyped(error)}\n  `millrace --help` lists the commands, `millrace COMMAND --help` its options.", 2)
     except LostProcessError as error:
         fail(str(error), LOST)
     except MillraceError as error:
@@ -361,10 +364,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
+def mistyped(error: CycloptsError) -> str:
+    """What is wrong with a command; a value that is missing is named as the help names it, and said to be what."""
+    argument = error.argument
+    if not isinstance(error, MissingArgumentError) or argument is None or argument.index is None or error.keyword:
+        return str(error).strip()
+    command = " ".join(error.command_chain or ())
+    name = argument.name.lstrip("-")
+    documented = app[command].assemble_argument_collection(parse_docstring=True)
+    says = next((one.parameter.help or "" for one in documented if one.index == argument.index), "")
+    first = re.split(r"(?<=\w)[.;:](?:\s|$)", says.strip())[0]
+    return f"{command} needs {name.upper()}: {first[:1].lower()}{first[1:]}."
+
+
 def fail(message: str, code: int) -> None:
-    print(f"millrace: {message}", file=sys.stderr)
+    lines = f"millrace: {message}"
+    print(folded(lines) if sys.stderr.isatty() else lines, file=sys.stderr)
     leave(code)
     raise SystemExit(code)
+
+
+def folded(message: str) -> str:
+    """A message at 80 columns at most, broken at spaces; a line that carets below point into stays whole."""
+    width = min(80, shutil.get_terminal_size().columns)
+    lines = message.split("\n")
+    made: list[str] = []
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        indent = line[: len(line) - len(line.lstrip())]
+        if len(line) <= width or set(below.strip()) == {"^"} or set(line.strip()) == {"^"}:
+            made.append(line)
+            continue
+        made += textwrap.wrap(
+            line, width, subsequent_indent=indent or "  ", break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(made)
 
 
 def leave(code: int) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from millrace.cli.opened import opened
 from millrace.cli.train import trained
 from millrace.engines.function import engine_named
 from millrace.explain.held_out import each_class
 from millrace.ir.errors import ArgumentError, DataError, FileError
-from millrace.training.model import load_model
-from millrace.training.run import Run
 
 
 def predict_examples(path: Path, given: Sequence[str], engine: str | None) -> None:
@@ -22,16 +19,11 @@ def predict_examples(path: Path, given: Sequence[str], engine: str | None) -> No
     from rich.console import Console
     from rich.table import Table
 
-    run = Run.open(path)
-    config = run.config()
-    chosen = trained(config["model"])
+    run = opened(path, engine_named(engine).name)
+    chosen = trained(run.config["model"])
     if chosen.example is None:
-        raise ArgumentError(f"{path} ({config['model']}) takes neither pictures nor sentences: use it from Python.")
-    classes, vocabulary = run.words()
-    found = run.latest(partial(load_model, engine=engine_named(engine).name))
-    for message in found.messages:
-        print(f"millrace: {message}", file=sys.stderr)
-    model = found.content
+        raise ArgumentError(f"{path} ({chosen.name}) takes neither pictures nor sentences: use it from Python.")
+    classes, vocabulary = run.classes, run.vocabulary
     examples, read, failures = [], [], []
     for text in given:
         try:
@@ -44,7 +36,7 @@ def predict_examples(path: Path, given: Sequence[str], engine: str | None) -> No
         table.add_column("Sentence" if vocabulary else "Image", overflow="fold")
         for column in ("Answer", "Sure", "Else"):
             table.add_column(column, justify="right")
-        for text, p in zip(read, each_class(model.predict(np.stack(examples))), strict=True):
+        for text, p in zip(read, each_class(run.model.predict(np.stack(examples))), strict=True):
             first, second = np.argsort(-p, kind="stable")[:2]
             table.add_row(text, classes[first], f"{p[first]:.1%}", f"{classes[second]} {p[second]:.1%}")
         Console(highlight=False).print(table)

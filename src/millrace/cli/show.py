@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from millrace.cli.pages import may_be_written
 from millrace.explain.run_drawing import page
 from millrace.ir.errors import FileError
 from millrace.training.checkpoint import write_whole
@@ -18,6 +19,7 @@ def show_run(path: Path, html: Path | None) -> None:
     if not path.is_dir():
         kind = "is a file" if path.exists() else "does not exist"
         raise FileError(f"{path} {kind}: expected a run directory that `millrace train` made.")
+    may_be_written(html)
     run = Run(path)
     graphs = load_program(run.program)
     words = levels_in_words(run.program)

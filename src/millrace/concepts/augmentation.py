@@ -123,9 +123,10 @@ def views(table: Mapping[str, str]) -> Pictures:
     one = photographed(1).x_train
     seen = [one, *(displaced(one, seed) for seed in (1, 4, 2))]
     captions = [table["picture_still"], *(table["picture_moved"].format(n=n) for n in (1, 2, 3))]
+    abouts = [table["about_still"], *[table["about_moved"]] * 3]
     return Pictures([
-        Picture(caption, x[0, EDGE:-EDGE, EDGE:-EDGE, 0], caption, low=0.0, high=1.0)
-        for caption, x in zip(captions, seen, strict=True)
+        Picture(caption, x[0, EDGE:-EDGE, EDGE:-EDGE, 0], about, low=0.0, high=1.0)
+        for caption, x, about in zip(captions, seen, abouts, strict=True)
     ])  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from millrace.concepts.trials import (
     dense_network,
     digits_split,
     labels,
+    listed,
     reached,
 )  # fmt: skip
 from millrace.data.datasets import Dataset
@@ -37,6 +38,7 @@ SIZES = (8, 32, 128, 512)  # batch sizes to train with
 NOISE_SIZES = (1, 4, 16, 64, 256)
 DRAWS = 200  # batches of each size whose gradients are compared
 SCALED_FROM = 8  # the batch size whose rate is RATE, where the rate grows with the batch
+ALIKE = 1.5  # times: numbers of steps that differ by less are called about the same
 SLOPE = -0.5  # of the spread over the batch size, both as logarithms, by theory
 
 
@@ -117,7 +119,8 @@ def steps_of(size: int, examples: int) -> int:
 def finding(measured: Measured, language: str) -> Finding:
     """The tables, the figure and the verdict of what was measured."""
     table, names = words("concepts", language)["batch-size"], labels(language)
-    rows, numbers = [], {}
+    rows: list[list[str]] = []
+    numbers: dict[str, float] = {}
     for kind, trainings in (("same", measured.curves), ("scaled", measured.scaled)):
         for size, curves in trainings.items():
             needed = [reached(curve, TARGET, "train_loss") for curve in curves]
@@ -126,9 +129,9 @@ def finding(measured: Measured, language: str) -> Finding:
             numbers[f"{kind}_{size}"] = average([n or max(c.epochs for c in curves) for n in needed]) * per_epoch
             if kind == "scaled" and size == SCALED_FROM:
                 continue
-            told = [table["never"] if n is None else f"{n:,}" for n in needed]
+            epochs = [table["never"] if n is None else f"{n:,}" for n in needed]
             steps = [table["never"] if n is None else f"{n * per_epoch:,}" for n in needed]
-            rows.append([f"{size}", f"{rate:g}", ", ".join(told), ", ".join(steps)])
+            rows.append([f"{size}", f"{rate:g}", listed(epochs, language), listed(steps, language)])
     sizes = list(measured.spread)
     numbers |= {
         "slope": measured.slope,
@@ -145,13 +148,17 @@ def finding(measured: Measured, language: str) -> Finding:
     numbers["epochs_middle"] = numbers[f"same_{middle}"] / steps_of(middle, REST)
     numbers["epochs_scaled"] = numbers[f"scaled_{middle}"] / steps_of(middle, REST)
     numbers["small"], numbers["large"] = float(small), float(large)
+    same = [numbers[f"same_{size}"] for size in measured.curves]
+    numbers["rate"], numbers["fewest"], numbers["most"] = RATE, min(same), max(same)
     noisy = abs(measured.slope - SLOPE) < 0.1
     slower = numbers["epochs_large"] > 2 * numbers["epochs_small"]
     mended = numbers["epochs_scaled"] < numbers["epochs_middle"]
+    alike = max(same) < ALIKE * min(same)
+    told: dict[str, float | str] = {**numbers, "limit": limit(measured.scaled, table)}
     spread = list(measured.spread.values())
     theory = [spread[0] * (size / sizes[0]) ** SLOPE for size in sizes]
     lines = [Line(table["measured"], sizes, spread), Line(table["theory"], sizes, theory, 1, dots=False)]
-    return Finding("seen" if noisy and slower and mended else "unseen", numbers, [
+    return Finding("seen" if noisy and slower and mended and alike else "unseen", told, [
         line_figure(table["figure"], lines, names["batch_size"], table["spread"], language, log="xy"),
         Listing([table["noise_size"], table["spread"]], [[f"{n}", f"{v:.2f}"] for n, v in measured.spread.items()]),
         Listing([names["batch_size"], names["rate"], table["epochs"], table["steps"]], rows),
@@ -163,6 +170,16 @@ def finding(measured: Measured, language: str) -> Finding:
     ])  # fmt: skip
 
 
+def limit(scaled: Mapping[int, Sequence[Curve]], table: Mapping[str, str]) -> str:
+    """A sentence about the smallest batch whose rate in proportion was too high for some seed; "" where none was."""
+    for size, curves in sorted(scaled.items()):
+        missed = sum(reached(curve, TARGET, "train_loss") is None for curve in curves)
+        if missed:
+            rate = RATE * size / SCALED_FROM
+            return table["limit"].format(size=size, rate=rate, missed=missed, seeds=len(curves))
+    return ""
+
+
 def experiment(language: str, say: Say) -> Finding:
     """Measure the noise, then train with each batch size."""
     return finding(measure(say, language), language)
@@ -172,7 +189,7 @@ BATCH_SIZE = Concept(
     "batch-size",
     experiment,
     see=("learning-rate", "momentum"),
-    also=("batch", "mini-batch"),
+    also=("batch", "mini-batch", "epoch", "epochs"),
     formulas=(
         Math("g_B = 1/B sum_{i in B} dL_i/dw", r"g_B = \frac{1}{B} \sum_{i \in B} \frac{\partial L_i}{\partial w}"),
         Math("standard deviation of g_B = sigma / sqrt(B)", r"\mathrm{sd}(g_B) = \frac{\sigma}{\sqrt{B}}"),

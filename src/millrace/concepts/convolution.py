@@ -88,7 +88,17 @@ CONVOLUTION = Concept(
     "convolution",
     experiment,
     see=("convolution-3d", "pooling", "Conv2D"),
-    also=("weight-sharing", "kernel", "feature-map"),
+    also=(
+        "weight-sharing",
+        "kernel",
+        "filter",
+        "feature-map",
+        "cnn",
+        "convnet",
+        "convolutional-network",
+        "stride",
+        "padding",
+    ),
     formulas=(
         Math(
             "out[i, j, f] = b[f] + sum_{p, q, c} x[i + p, j + q, c] * w[p, q, c, f]",

@@ -140,7 +140,7 @@ DROPOUT = Concept(
     "dropout",
     experiment,
     see=("overfitting", "normalization-against-regularization", "weight-decay"),
-    also=("keep_prob", "keep-prob"),
+    also=("keep_prob", "keep-prob", "dropout-rate", "drop-rate"),
     formulas=(
         Math("out = mask x / (1 - rate), mask = 1 with probability 1 - rate, else 0",
              r"y_i = \frac{m_i\,x_i}{1 - r}, \quad P(m_i = 1) = 1 - r"),

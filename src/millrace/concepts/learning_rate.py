@@ -85,7 +85,8 @@ def verdict(rate: float, worst: Mapping[float, float], best: float, table: Mappi
     if worst[rate] < NEAR * worst[best]:
         return table["near"]
     if rate < best:
-        return table["too_low"] if worst[rate] > LEARNED else table["slow"]
+        poor = "nothing" if worst[rate] > CHANCE else "too_low"
+        return table[poor if worst[rate] > LEARNED else "slow"]
     return table["rough"]
 
 
@@ -98,6 +99,7 @@ LEARNING_RATE = Concept(
     "learning-rate",
     experiment,
     see=("momentum", "batch-size", "why-relu"),
+    also=("lr", "step-size"),
     formulas=(
         Math("w <- w - eps dL/dw", r"w \leftarrow w - \epsilon\,\frac{\partial L}{\partial w}"),
         Math("eps < 2 / (largest curvature)", r"\epsilon < \frac{2}{\lambda_{\max}}"),

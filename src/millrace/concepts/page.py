@@ -12,6 +12,7 @@ from millrace.words import Table, words
 
 Say = Callable[[str], None]
 
+TOLD = 0.1  # seconds: an experiment that took less was there at once
 NUMBERED = re.compile(r"\((\d+)\)")  # a paragraph that stands for a formula
 
 
@@ -39,8 +40,9 @@ def concept_sections(concept: Concept, lang: str, say: Say) -> Iterator[Section]
         yield Section(headings["tried"], paragraphs(table["tried"], concept))
         started = time.perf_counter()
         finding = concept.experiment(lang, say)
-        took = headings["took"].format(seconds=time.perf_counter() - started)
-        yield Section(headings["found"], [Text(said(finding, table)), *finding.parts, Text(took)])
+        seconds = time.perf_counter() - started
+        took = [Text(headings["took"].format(seconds=seconds))] if seconds >= TOLD else []
+        yield Section(headings["found"], [Text(said(finding, table)), *finding.parts, *took])
     yield Section(headings["practice"], paragraphs(table["practice"], concept))
     yield Section(headings["source"], paragraphs(table["source"], concept))
 

@@ -73,7 +73,7 @@ POOLING = Concept(
     "pooling",
     experiment,
     see=("convolution", "MaxPooling2D", "AveragePooling2D"),
-    also=("max-pooling", "average-pooling", "overlapping-pooling", "shift-invariance"),
+    also=("pool", "max-pooling", "average-pooling", "overlapping-pooling", "shift-invariance"),
     formulas=(
         Math(
             "out[i, j, c] = max_{0 <= p, q < z} x[s*i + p, s*j + q, c]",

@@ -100,7 +100,7 @@ REGULARIZATION = Concept(
     NAME,
     experiment,
     see=("overfitting", "dropout", "weight-decay"),
-    also=("regularization", "normalization"),
+    also=("regularization", "regularisation", "regularizer", "normalization"),
     formulas=(
         Math("out = gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over the batch",
              r"y = \gamma\,\frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta"),

@@ -1,11 +1,10 @@
-"""`saturation`: how much of the gradient reaches the first of eight layers, with sigmoid units and with ReLU."""
+"""`saturation`: how much of the gradient reaches the first of eight layers, by kind of unit and where they lie."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from millrace.concepts.trials import (
     Say,
     Trials,
     average,
-    dense_network,
     digits_split,
     finals,
     labels,
@@ -27,20 +25,28 @@ from millrace.concepts.trials import (
 from millrace.engines.function import function
 from millrace.experiments.spread import percent_text, spread_text
 from millrace.explain.pages import Listing, Math
+from millrace.layers import Dense, Input
 from millrace.layers.base import set_seed
-from millrace.layers.initializers import RandomNormal
-from millrace.training.model import Model
+from millrace.layers.initializers import Constant
+from millrace.training.model import Model, Sequential
 from millrace.words import words
 
 DEPTH, UNITS, EPOCHS, RATE, BATCH = 8, 64, 20, 0.02, 256
 SEEDS = (0, 1)
 STUCK = 2.0  # training loss of a network that hardly does better than guessing, which has 2.30
 FLAT = 0.05  # a unit whose derivative is below this passes hardly anything
-DERIVATIVES = {"sigmoid": lambda out: out * (1 - out), "relu": lambda out: (out > 0).astype(float)}
-KINDS: Mapping[str, tuple[str, Any]] = {
-    "sigmoid": ("sigmoid", "glorot_uniform"),
-    "saturated": ("sigmoid", RandomNormal(0.0, 1.0)),  # weights so large that units lie at their ends from the start
-    "relu": ("relu", "he_normal"),
+HALF = 0.5  # of the units: with more of them flat, a network is called saturated
+DERIVATIVES = {
+    "sigmoid": lambda out: out * (1 - out),
+    "tanh": lambda out: 1 - out * out,
+    "relu": lambda out: (out > 0).astype(float),
+}
+AWAY = 4.0  # a first bias that puts a tanh unit on its flat end: its derivative there is 0.0013
+KINDS: Mapping[str, tuple[str, str, float]] = {  # activation, first weights, first biases
+    "sigmoid": ("sigmoid", "glorot_uniform", 0.0),
+    "tanh": ("tanh", "glorot_uniform", 0.0),
+    "saturated": ("tanh", "glorot_uniform", AWAY),
+    "relu": ("relu", "he_normal", 0.0),
 }
 
 
@@ -70,6 +76,13 @@ class Measured:
     curves: Sequence[Curve]
 
 
+def network(activation: str, initializer: str, bias: float, depth: int = DEPTH) -> Model:
+    """Layers of 64 units from 64 pixels [batch, 64] to the probabilities of ten digits [batch, 10]."""
+    first = Constant(bias)
+    hidden = [Dense(UNITS, activation, kernel_initializer=initializer, bias_initializer=first) for _ in range(depth)]
+    return Sequential([Input((64,)), *hidden, Dense(10, "softmax")])
+
+
 def start(model: Model, activation: str, x: np.ndarray, y: np.ndarray) -> Start:
     """The gradient and the units of a network on digits x [batch, 64] of classes y [batch]."""
     hidden = model.layers[:-1]
@@ -91,8 +104,8 @@ def measure(
     data, trials = digits_split(), Trials(say, language)
     x, y = data.x_train[:BATCH], data.y_train[:BATCH]
     found = {}
-    for key, (activation, initializer) in KINDS.items():
-        build = partial(dense_network, (UNITS,) * depth, activation, initializer)
+    for key, (activation, initializer, bias) in KINDS.items():
+        build = partial(network, activation, initializer, bias, depth)
         starts = []
         for seed in seeds:
             set_seed(seed)
@@ -115,7 +128,7 @@ def finding(measured: Mapping[str, Measured], language: str) -> Finding:
                 table[key],
                 spread_text(derivative, 3),
                 percent_text(flat, 0),
-                f"{average(left):.1e}",
+                f"{average(left):.2g}",
                 spread_text(loss, 2),
                 percent_text(finals(one.curves, "train_error")),
             ]
@@ -126,15 +139,16 @@ def finding(measured: Mapping[str, Measured], language: str) -> Finding:
             f"{key}_first": average([s.gradient[0] for s in one.starts]),
         }
     numbers["bound"] = 0.25 ** (len(measured["relu"].starts[0].gradient) - 1)
-    vanished = numbers["sigmoid_left"] < 0.01 < numbers["relu_left"]
-    stuck = numbers["sigmoid_loss"] > STUCK > numbers["relu_loss"]
-    flatter = numbers["saturated_flat"] > numbers["sigmoid_flat"]
+    lost, kept = ("sigmoid", "saturated"), ("tanh", "relu")
+    vanished = all(numbers[f"{key}_left"] < 0.01 for key in lost) and all(numbers[f"{key}_left"] > 0.01 for key in kept)
+    stuck = all(numbers[f"{key}_loss"] > STUCK for key in lost) and all(numbers[f"{key}_loss"] < STUCK for key in kept)
+    ends = numbers["saturated_flat"] > HALF > max(numbers["sigmoid_flat"], numbers["tanh_flat"])
     depth = len(measured["relu"].starts[0].gradient)
     layers = [float(n + 1) for n in range(depth)]
     gradients = {table[key]: [s.gradient for s in one.starts] for key, one in measured.items()}
     losses = {table[key]: [c["train_loss"] for c in one.curves] for key, one in measured.items()}
     return Finding(
-        "seen" if vanished and stuck and flatter else "unseen",
+        "seen" if vanished and stuck and ends else "unseen",
         numbers,
         [
             Listing([table[f"column_{n}"] for n in range(6)], rows),
@@ -145,7 +159,7 @@ def finding(measured: Mapping[str, Measured], language: str) -> Finding:
 
 
 def experiment(language: str, say: Say) -> Finding:
-    """Look at the three networks before their first step, then train them."""
+    """Look at the four networks before their first step, then train them."""
     return finding(measure(say, language), language)
 
 

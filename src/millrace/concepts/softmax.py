@@ -208,7 +208,7 @@ SOFTMAX = Concept(
     "softmax-and-cross-entropy",
     experiment,
     see=("saturation", "learning-rate"),
-    also=("cross-entropy", "softmax"),
+    also=("cross-entropy", "softmax", "loss", "losses", "loss-function", "logits"),
     formulas=(
         Math("p_i = exp(x_i) / sum_j exp(x_j)", r"p_i = \frac{e^{x_i}}{\sum_j e^{x_j}}"),
         Math("L = -log p_y = log(sum_j exp(x_j)) - x_y", r"L = -\log p_y = \log \sum_j e^{x_j} - x_y"),

@@ -150,7 +150,16 @@ SYMBOLIC_DIFFERENTIATION = Concept(
     "symbolic-differentiation",
     experiment,
     see=("dataflow-graph", "compiler", "gradients"),
-    also=("differentiation", "automatic-differentiation", "backpropagation", "chain-rule", "gradient"),
+    also=(
+        "differentiation",
+        "automatic-differentiation",
+        "backpropagation",
+        "chain-rule",
+        "gradient",
+        "backprop",
+        "autodiff",
+        "autograd",
+    ),
     formulas=(
         Math("f'(w) ≈ (f(w + h) - f(w)) / h", r"f'(w) \approx \frac{f(w + h) - f(w)}{h}"),
         Math(

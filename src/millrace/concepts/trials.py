@@ -111,6 +111,11 @@ def labels(language: str) -> Table:
     return words("trials", language)["labels"]
 
 
+def listed(values: Sequence[str], language: str) -> str:
+    """Values one after another, a seed each, with the mark that a language has between them."""
+    return words("trials", language)["told"]["list"].join(values)
+
+
 def finals(curves: Sequence[Curve], column: str) -> list[float]:
     """Where a column ends, for each seed: the mean of its last epochs."""
     return [curve.final(column) for curve in curves]
@@ -133,5 +138,5 @@ def reached(curve: Curve, target: float, column: str = "train_error") -> int | N
 
 __all__ = [
     "HELD", "LAST", "REST", "SEEDS", "WRONG", "Arm", "Curve", "Say", "Trials", "all_digits", "average",
-    "dense_network", "digits_split", "finals", "gaps", "labels", "mislabelled", "momentum_sgd", "reached",
+    "dense_network", "digits_split", "finals", "gaps", "labels", "listed", "mislabelled", "momentum_sgd", "reached",
 ]  # fmt: skip

@@ -102,7 +102,7 @@ WEIGHT_DECAY = Concept(
     "weight-decay",
     experiment,
     see=("overfitting", "momentum", "normalization-against-regularization"),
-    also=("l2",),
+    also=("l2", "l2-regularization"),
     formulas=(
         Math("v <- 0.9 v - 0.0005 eps w - eps dL/dw, w <- w + v",
              r"v \leftarrow 0.9\,v - 0.0005\,\epsilon\,w - \epsilon\,\frac{\partial L}{\partial w}, "

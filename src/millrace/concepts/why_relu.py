@@ -20,6 +20,7 @@ from millrace.concepts.trials import (
     dense_network,
     digits_split,
     labels,
+    listed,
     momentum_sgd,
     reached,
 )  # fmt: skip
@@ -68,7 +69,8 @@ def measure(
         arm = Arm(table[unit], partial(dense_network, HIDDEN, unit, initializer), optimizer=momentum_sgd)
 
         def train(rate: float, seed: int, epochs: int = epochs, arm: Arm = arm) -> Curve:
-            return trials.train(arm, data, epochs, seed, lambda logs: logs["train_error"] <= TARGET, rate)
+            called = table["at"].format(unit=arm.name, rate=rate)
+            return trials.train(arm, data, epochs, seed, lambda logs: logs["train_error"] <= TARGET, rate, called)
 
         tried = {rate: train(rate, seeds[0]) for rate in rates}
         best = min(tried, key=lambda rate: soon(tried[rate], epochs))
@@ -97,7 +99,7 @@ def finding(measured: Mapping[str, Measured], language: str, epochs: int = EPOCH
     numbers: dict[str, float] = {}
     for unit, one in measured.items():
         needed = [reached(curve, TARGET) for curve in one.curves]
-        told = ", ".join(f"> {epochs}" if n is None else str(n) for n in needed)
+        told = listed([f"> {epochs}" if n is None else str(n) for n in needed], language)
         dead = percent_text(one.dead) if one.dead else "-"
         rows.append([table[unit], f"{one.rate:g}", told, dead])
         numbers |= {unit: average([n or epochs for n in needed]), f"{unit}_rate": one.rate}
@@ -127,6 +129,6 @@ WHY_RELU = Concept(
     "why-relu",
     experiment,
     see=("saturation", "learning-rate"),
-    also=("relu",),
+    also=("relu", "activations", "activation-function", "activation-functions", "dying-relu", "dead-relu"),
     formulas=(Math("relu(x) = max(0, x), relu'(x) = 1 for x > 0, else 0", r"\mathrm{relu}(x) = \max(0, x)"),),
 )

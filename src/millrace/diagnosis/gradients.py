@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from millrace.diagnosis.finding import Finding
 from millrace.diagnosis.record import Record, Sizes
+from millrace.diagnosis.steps import too_large
 
 VANISHING = 1e-3  # of the last weight's gradient: the first layers then learn a thousand times as slowly
 EXPLODING = 100.0  # times the weights themselves: usual is less than 1
@@ -15,9 +16,14 @@ TABLE = "/embeddings"  # the rows of a table whose words were not read have the 
 
 
 def vanishing(record: Record) -> Finding | None:
-    """The first layers get next to nothing of the gradient that the last one gets."""
+    """The first layers get next to nothing of the gradient that the last one gets.
+
+    Not where steps are too large: those throw units to where no gradient comes from, and another rate mends it.
+    """
     ratios = [ratio(one.weights) for one in record.vitals]
     if len(ratios) < EPOCHS or not all(one is not None and one < VANISHING for one in ratios[-EPOCHS:]):
+        return None
+    if too_large(record):
         return None
     first, last = ends(record.vitals[-1].weights)
     weights = record.vitals[-1].weights

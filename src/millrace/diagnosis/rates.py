@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from statistics import median
 
 from millrace.diagnosis.finding import Finding
 from millrace.diagnosis.gradients import vanishing
-from millrace.diagnosis.record import Record, Vitals
+from millrace.diagnosis.record import Record
+from millrace.diagnosis.steps import EPOCHS, largest, poor, too_large, update_ratio
 
 OUT_OF_BOUNDS = 2.0  # times its least, the training loss has run away
-LARGE, SMALL = 3e-2, 1e-4  # an update beside its weight, the median over a network's weights: usual is 1e-3
-EPOCHS = 3  # that are looked at
-POOR = 0.5  # of the loss of guessing: with less, the rate fits well enough
+SMALL = 1e-4  # an update beside its weight, the median over a network's weights: usual is 1e-3
 
 
 def diverging(record: Record) -> Finding | None:
@@ -29,13 +27,9 @@ def diverging(record: Record) -> Finding | None:
 def too_high(record: Record) -> Finding | None:
     """Large steps at the beginning, and a loss that is still poor, or goes up and down."""
     loss = record.curves.get("loss", ())
-    if len(loss) < EPOCHS or not record.vitals:
+    if len(loss) < EPOCHS or not too_large(record):
         return None
-    largest = max(update_ratio(one) or 0.0 for one in record.vitals[:EPOCHS])
-    risen = any(b > a for a, b in pairwise(loss[-EPOCHS:]))
-    if largest <= LARGE or not (poor(record) if record.guessing else risen):
-        return None
-    return Finding("too_high", {"ratio": largest, "loss": loss[-1], "first": loss[0], "epochs": len(loss)})
+    return Finding("too_high", {"ratio": largest(record), "loss": loss[-1], "first": loss[0], "epochs": len(loss)})
 
 
 def too_low(record: Record) -> Finding | None:
@@ -47,15 +41,3 @@ def too_low(record: Record) -> Finding | None:
     if not ratios or max(ratios) > SMALL or not poor(record) or any(b >= a for a, b in pairwise(loss)):
         return None
     return Finding("too_low", {"ratio": ratios[-1], "loss": loss[-1], "fall": 1 - loss[-1] / loss[-2]})
-
-
-def poor(record: Record) -> bool:
-    """Whether the loss is still above half of that of guessing; also where nobody knows what guessing gives."""
-    chance = record.guessing
-    return chance is None or record.curves["loss"][-1] > POOR * chance
-
-
-def update_ratio(vitals: Vitals) -> float | None:
-    """How large a step is beside its weight, the median over the weights; None where none was measured."""
-    found = [one.ratio for one in vitals.weights.values() if math.isfinite(one.ratio)]
-    return median(found) if found else None

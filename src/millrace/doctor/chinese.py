@@ -13,6 +13,45 @@ HEADS = {
     "absent": "未安装",
 }
 
+# 没有问题时也会列出的内容：各项的名称，以及数值前后的句子。
+FACTS = {
+    "versions": "版本",
+    "platform": "平台",
+    "processor": "处理器",
+    "cores": "CPU 核",
+    "memory": "内存",
+    "engine": "引擎",
+    "ynnpack": "YNNPACK",
+    "allocator": "内存分配器",
+    "cache": "编译缓存",
+    "settings": "环境设置",
+    "counted": "本进程可用 {usable} 个，机器共有 {all} 个",
+    "unknown": "未知",
+    "numpy-alone": "只有 numpy：{why}",
+    "xla": "xla，在 {platform} 上",
+    "xla-named": "xla，在 {platform} 上：{devices}",
+    "ynnpack-elsewhere": "在 {platform} 上不使用",
+    "ynnpack-unsafe": "在 jaxlib {version} 中不可靠，因此一律不用。请安装其他版本的 jaxlib："
+    "原本由它加速的计算现在较慢。",
+    "ynnpack-fine": "jaxlib {version} 中没有已知错误；在它较快的地方使用（运行 `millrace explain --plan MODEL` "
+    "可查看是哪些地方）",
+    "allocator-keeps": "保留大数组的内存不归还系统，否则每一步都要重新分配内存页",
+    "allocator-left": "保持原样：{why}",
+    "cache-none": "没有：无法写入 {folder}，因此每次运行都要重新编译。可以用 MILLRACE_CACHE 指定另一个目录。",
+    "cache-kept": "{folder}：{files} 个文件，共 {size}，可写",
+    "cache-fixed": "{folder}：{files} 个文件，共 {size}，不可写",
+    "cache-of-jax": "，由 JAX 自己的设置指定",
+    "none-set": "环境变量中没有 JAX、XLA、内存分配器或 Millrace 的设置",
+    "verifying": "用 {count} 个运算的样例比较两个引擎（第一次约需半分钟）",
+    "comparing": "比较中",
+    "different": "不一致：{difference}",
+    "compared": "用 {seconds} 秒比较了 {count} 个运算的 {results} 个结果（{dtypes}）。",
+    "agree": "两个引擎的结果全部一致。",
+    "differ": "{count} 个结果不一致，涉及 {names}：在这台机器上不要相信这些运算编译后的结果。"
+    "`--engine numpy` 不用编译器计算；请附上以上各行报告此问题。",
+    "comma": "、",
+}
+
 # A finding's code: what was found, and what it means.
 TEXTS = {
     "python-old": (

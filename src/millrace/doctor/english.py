@@ -13,6 +13,46 @@ HEADS = {
     "absent": "absent",
 }
 
+# What is here, with nothing wrong: the names of the facts, and the sentences around their values.
+FACTS = {
+    "versions": "versions",
+    "platform": "platform",
+    "processor": "processor",
+    "cores": "cores",
+    "memory": "memory",
+    "engine": "engine",
+    "ynnpack": "YNNPACK",
+    "allocator": "allocator",
+    "cache": "cache",
+    "settings": "settings",
+    "counted": "{usable} that this process may use, {all} in the machine",
+    "unknown": "unknown",
+    "numpy-alone": "numpy alone: {why}",
+    "xla": "xla on {platform}",
+    "xla-named": "xla on {platform}: {devices}",
+    "ynnpack-elsewhere": "not used on {platform}",
+    "ynnpack-unsafe": "UNSAFE in jaxlib {version}, so it is never used. Install another jaxlib: what it sped up is "
+    "slower now.",
+    "ynnpack-fine": "no fault known in jaxlib {version}; in use where it is fast (`millrace explain --plan MODEL` says "
+    "where)",
+    "allocator-keeps": "keeps the memory of large arrays: fresh pages would fault in every step",
+    "allocator-left": "as it was: {why}",
+    "cache-none": "none: {folder} cannot be written, so every run compiles anew. MILLRACE_CACHE names another "
+    "directory.",
+    "cache-kept": "{folder}: {size} in {files} files, writable",
+    "cache-fixed": "{folder}: {size} in {files} files, NOT writable",
+    "cache-of-jax": ", chosen by JAX's own setting",
+    "none-set": "none of JAX, XLA, the allocator or Millrace in the environment",
+    "verifying": "Both engines on the samples of {count} operations (half a minute the first time)",
+    "comparing": "comparing",
+    "different": "DIFFERENT: {difference}",
+    "compared": "{results} results of {count} operations compared in {seconds} s ({dtypes}).",
+    "agree": "Both engines agree on all of them.",
+    "differ": "{count} DIFFER, of {names}: do not trust the compiled results of these on this machine. `--engine "
+    "numpy` computes without the compiler; please report it with the lines above.",
+    "comma": ", ",
+}
+
 # A finding's code: what was found, and what it means.
 TEXTS = {
     "python-old": (

@@ -5,6 +5,7 @@ On a page that has `style.css` they look as it says; `standalone` makes one a fi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -16,6 +17,9 @@ LARGE = (680, 400)  # alone
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 36
 EDGE, ROW = 12, 18  # of a title and a legend below it: where they start, and from row to row of the legend
 LETTER = 6.4  # pixels, about, that a letter of a label takes
+GAP = 8  # pixels at least between labels
+# On a page that is as narrow as a telephone a chart shrinks, and `style.css` makes its letters larger: room for those.
+PAGE_RIGHT, PAGE_BOTTOM, PAGE_ROW, PAGE_LETTER = 22, 46, 23, 10.4
 
 STYLE = """
 svg { background: #ffffff; } .paper { fill: #ffffff; }
@@ -91,34 +95,80 @@ class Frame:
 
     @property
     def left(self) -> int:
-        return LEFT + (16 if self.y_label else 0)
+        if self.title:
+            return LEFT + (16 if self.y_label else 0)
+        widest = max((self.wide(self.label(v)) for v in self.up), default=0.0)
+        return max(LEFT, int(widest) + 6 + (30 if self.y_label else GAP))
+
+    @property
+    def right(self) -> int:
+        return RIGHT if self.title else PAGE_RIGHT
+
+    @property
+    def bottom(self) -> int:
+        return BOTTOM if self.title else PAGE_BOTTOM
+
+    @property
+    def row(self) -> int:
+        return ROW if self.title else PAGE_ROW
 
     @property
     def top(self) -> int:
-        return TOP + (24 if self.title else 0) + ROW * (len(self.rows) - 1)
+        return TOP + (24 if self.title else 0) + self.row * (len(self.rows) - 1)
+
+    @property
+    def height(self) -> int:
+        """On a page more rows of the legend make the chart higher, since they may be many there."""
+        return self.size[1] + (0 if self.title else self.row * (len(self.rows) - 1))
+
+    @property
+    def up(self) -> list[float]:
+        """The numbers along the y axis."""
+        return log_ticks(*self.y) if "y" in self.log else ticks(*self.y)
+
+    @property
+    def along(self) -> list[float]:
+        """The numbers along the x axis, as many as there is room for."""
+        found = log_ticks(*self.x) if "x" in self.log else [v for v in ticks(*self.x, 8) if v == int(v) or self.narrow]
+        needed = sum(self.wide(self.x_text(v)) + GAP for v in found)
+        return found[:: max(math.ceil(needed / (self.size[0] - self.left - self.right)), 1)]
+
+    def wide(self, text: str) -> float:
+        """How many pixels a text takes, about; Chinese letters take two places."""
+        places = sum(2 if ord(letter) > 0x2E7F else 1 for letter in text)
+        return places * (LETTER if self.title else PAGE_LETTER)
 
     @property
     def rows(self) -> list[list[tuple[int, str, int]]]:
         """The legend's rows: where each entry starts, its name and its style."""
-        first = EDGE if self.title else LEFT
         rows: list[list[tuple[int, str, int]]] = [[]]
-        start = first
+        start = EDGE
         for name, style in self.names.items():
-            width = int(28 + LETTER * len(name))
+            shown = self.fitting(name)
+            width = int(28 + self.wide(shown))
             if rows[-1] and start + width > self.size[0]:
                 rows.append([])
-                start = first
-            rows[-1].append((start, name, style))
+                start = EDGE
+            rows[-1].append((start, shown, style))
             start += max(110, width + 22)
         return rows
 
+    def fitting(self, name: str) -> str:
+        """A name of the legend, shortened where it is longer than a row."""
+        room = self.size[0] - EDGE - 28
+        if self.wide(name) <= room:
+            return name
+        while name and self.wide(f"{name}...") > room:
+            name = name[:-1]
+        return f"{name}..."
+
     def px(self, v: float) -> float:
         low, high = self.x
-        return self.left + (v - low) / (high - low or 1.0) * (self.size[0] - self.left - RIGHT)
+        return self.left + (v - low) / (high - low or 1.0) * (self.size[0] - self.left - self.right)
 
     def py(self, v: float) -> float:
         low, high = self.y
-        return self.size[1] - BOTTOM - (v - low) / (high - low or 1.0) * (self.size[1] - self.top - BOTTOM)
+        return self.height - self.bottom - (v - low) / (high - low or 1.0) * (self.height - self.top - self.bottom)
 
     def label(self, v: float) -> str:
         v = float(f"{10**v:.3g}") if "y" in self.log else v
@@ -129,39 +179,39 @@ class Frame:
 
     def opening(self, told: str) -> str:
         """The beginning of the SVG; told: the chart in words, for who cannot see it."""
-        width, height = self.size
+        width, height = self.size[0], self.height
         return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(told)}">'
 
     def axes(self, x_ticks: bool = True) -> Iterator[str]:
         """Grid, numbers and labels."""
-        width, height = self.size
+        width, height = self.size[0], self.height
         if self.title:
             yield f'<text class="title" x="{EDGE}" y="20">{escape(self.title)}</text>'
-        for v in log_ticks(*self.y) if "y" in self.log else ticks(*self.y):
+        for v in self.up:
             y = self.py(v)
-            yield f'<line class="grid" x1="{self.left}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            yield f'<line class="grid" x1="{self.left}" x2="{width - self.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{self.label(v)}</text>'
-        along = log_ticks(*self.x) if "x" in self.log else [v for v in ticks(*self.x, 8) if v == int(v) or self.narrow]
-        for v in along if x_ticks else ():
-            under = f'y="{height - BOTTOM + 16}" text-anchor="middle"'
+        for v in self.along if x_ticks else ():
+            under = f'y="{height - self.bottom + (16 if self.title else 20)}" text-anchor="middle"'
             yield f'<text x="{self.px(v):.1f}" {under}>{self.x_text(v)}</text>'
-        middle = f"{(self.left + width) / 2:.0f}"
-        yield f'<text x="{middle}" y="{height - 4}" text-anchor="middle">{escape(self.x_label)}</text>'
+        middle, foot = f"{(self.left + width) / 2:.0f}", height - (4 if self.title else 5)
+        yield f'<text x="{middle}" y="{foot}" text-anchor="middle">{escape(self.x_label)}</text>'
         if self.y_label:
-            y = (self.top + height - BOTTOM) / 2
-            turned = f'transform="rotate(-90 14 {y:.0f})"'
-            yield f'<text x="14" y="{y:.0f}" text-anchor="middle" {turned}>{escape(self.y_label)}</text>'
+            y = (self.top + height - self.bottom) / 2
+            x = 14 if self.title else 19
+            turned = f'transform="rotate(-90 {x} {y:.0f})"'
+            yield f'<text x="{x}" y="{y:.0f}" text-anchor="middle" {turned}>{escape(self.y_label)}</text>'
 
     def level(self, name: str, v: float) -> Iterator[str]:
         """A value that curves are held to, as a line across."""
         y = self.py(v)
-        yield f'<line class="level" x1="{self.left}" x2="{self.size[0] - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text x="{self.size[0] - RIGHT - 4}" y="{y - 5:.1f}" text-anchor="end">{escape(name)}</text>'
+        yield f'<line class="level" x1="{self.left}" x2="{self.size[0] - self.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text x="{self.size[0] - self.right - 4}" y="{y - 5:.1f}" text-anchor="end">{escape(name)}</text>'
 
     def legend(self) -> Iterator[str]:
         """What each style is, above the chart."""
         for n, row in enumerate(self.rows):
-            y = self.top - 22 - ROW * (len(self.rows) - 1 - n)
+            y = self.top - 22 - self.row * (len(self.rows) - 1 - n)
             for start, name, style in row:
                 yield f'<line class="line line{style}" x1="{start}" x2="{start + 22}" y1="{y}" y2="{y}"/>'
                 yield f'<text x="{start + 28}" y="{y + 4}">{escape(name)}</text>'
@@ -251,7 +301,7 @@ def dots(
         parts.append(f'<line class="line line{style} mean" x1="{start:.1f}" x2="{end:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         told = frame.label(float(f"{means[name]:.3g}"))
         parts.append(f'<text class="value" x="{end + 4:.1f}" y="{y + 4:.1f}">{told}</text>')
-        under = size[1] - BOTTOM + 16
+        under = frame.height - frame.bottom + 16
         parts.append(f'<text x="{middle:.1f}" y="{under}" text-anchor="middle">{escape(name)}</text>')
     return "".join(parts) + "</svg>"
 

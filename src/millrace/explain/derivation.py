@@ -16,7 +16,7 @@ from millrace.ir.formula import PRODUCT, Term
 from millrace.ir.gradient import Applied
 from millrace.ir.graph import Graph, topological
 from millrace.ir.leaves import Constant, Placeholder
-from millrace.ir.printing import Spelt, Written, written
+from millrace.ir.printing import Spelt, Written, spell, written
 from millrace.ir.rewrite import Rewritten
 from millrace.ir.typeset import called, symbol
 
@@ -38,7 +38,8 @@ class Step:
     """One rule of differentiation as it was applied.
 
     op: the operation's name; made: which value, as what; arrived: how the loss changes with that value; inside: how
-    many rules were applied within it, where the operation is made of others and has no rule of its own.
+    many rules were applied within it, where the operation is made of others and has no rule of its own; of_vectors:
+    whether it is the product of two vectors, which has no other factor to transpose.
     """
 
     op: str
@@ -47,6 +48,7 @@ class Step:
     arrived: Spelt
     parts: Sequence[Part]
     inside: int
+    of_vectors: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class Spelling:
         if node.op.name == "Broadcast":
             (x,), shape = operands, shape_text(node.outputs[0].shape)
             return Spelt(f"repeat({x.text}, {shape})", called("repeat", x.latex, shape))
-        return Spelt(node.op.notation(*(x.text for x in operands)), node.op.latex(*(x.latex for x in operands)))
+        return spell(node, operands)
 
     def name(self, value: Value) -> Spelt:
         """What a value is called."""
@@ -273,6 +275,7 @@ def _steps(applied: Sequence[Applied], spelling: Spelling) -> list[Step]:
                 spelling.by(node.outputs[0]),
                 parts,
                 inside,
+                node.op.name == "Dot" and [x.ndim for x in node.inputs] == [1, 1] and node.outputs[0].ndim == 0,
             )
         )
         inside = 0

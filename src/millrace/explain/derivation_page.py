@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
+from rich.cells import cell_len
 
 from millrace.explain.derivation import Derivation, Part, Rule
 from millrace.explain.pages import Code, Listing, Math, Page, Section, Text
 from millrace.explain.pages import Part as PagePart
 from millrace.explain.trial import STEP, Trial
+from millrace.explain.wording import typeset_words
 from millrace.ir.core import snake
 from millrace.ir.printing import Spelt, Written
 from millrace.ir.typeset import rows
@@ -22,32 +25,43 @@ def derivation_page(derivation: Derivation, language: str = "en") -> Page:
     """The page that `millrace explain --gradient` shows."""
     said = words("derivation", language)["page"]
     text, loss = derivation.expression.text, derivation.loss.text
-    names = ", ".join(gradient.name for gradient in derivation.gradients)
+    names = said["comma"].join(gradient.name for gradient in derivation.gradients)
+    sections: list[tuple[str, Iterable[PagePart]]] = [
+        (said["forward"], _forward(derivation, said)),
+        (said["backward"], _backward(derivation, said, language)),
+        (said["raw"], (equation(g.by, g.raw, said["where"]) for g in derivation.gradients)),
+        (said["simplified"], _simplified(derivation, said, language)),
+        (said["result"], _result(derivation, said)),
+        (said["check"], _check(derivation.trial, loss, said)),
+        (said["latex"], [Code("\n".join(map(breakable, _latex_lines(derivation))))]),
+    ]
     return Page(
         said["title"].format(expression=text),
         said["kind"],
         said["lead"].format(loss=loss, expression=text, names=names),
-        [
-            Section(said["forward"], list(_forward(derivation, said))),
-            Section(said["backward"], list(_backward(derivation, said, language))),
-            Section(said["raw"], [equation(g.by, g.raw) for g in derivation.gradients]),
-            Section(said["simplified"], list(_simplified(derivation, said, language))),
-            Section(said["result"], list(_result(derivation, said))),
-            Section(said["check"], list(_check(derivation.trial, loss, said))),
-            Section(said["latex"], [Code("\n".join(map(breakable, _latex_lines(derivation))))]),
-        ],
+        [Section(heading, [worded(part, language) for part in parts]) for heading, parts in sections],
         language,
     )
 
 
-def equation(left: Spelt, right: Written) -> Math:
-    """left = right, with what its names stand for below."""
-    where = [f"{name.latex} = {meaning.latex}" for name, meaning in right.named]
-    return Math(f"{left.text} = {right.text}", rows(f"{left.latex} = {right.whole.latex}", *where))
+def worded(part: PagePart, language: str) -> PagePart:
+    """A part whose mathematics has its few words, such as `else`, in the page's language."""
+    return replace(part, latex=typeset_words(part.latex, words("page", language))) if isinstance(part, Math) else part
+
+
+def equation(left: Spelt, right: Written, where: str = "") -> Math:
+    """left = right, with what its names stand for below; where: the word before them, none in plain LaTeX."""
+    lead = rf"\text{{{where} }} " if where else ""
+    below = [f"{name.latex} = {meaning.latex}" for name, meaning in right.named]
+    below = [f"{'' if n else lead}{line}" for n, line in enumerate(below)]
+    text = right.text
+    if where:
+        text = text.replace("\n        ", "\n" + " " * (3 + cell_len(where))).replace("\n  where ", f"\n  {where} ", 1)
+    return Math(f"{left.text} = {text}", rows(f"{left.latex} = {right.whole.latex}", *below))
 
 
 def _forward(derivation: Derivation, said: Mapping[str, str]) -> Iterator[PagePart]:
-    shapes = ", ".join(f"{name} {shape}" for name, shape in derivation.shapes.items())
+    shapes = said["comma"].join(f"{name} {shape}" for name, shape in derivation.shapes.items())
     yield Text(said["shapes"].format(shapes=shapes))
     yield _lines([(f"{n.text} = {m.text}", f"{n.latex} = {m.latex}") for n, m in derivation.forward])
 
@@ -63,7 +77,7 @@ def _backward(derivation: Derivation, said: Mapping[str, str], language: str) ->
     rules = words("derivation", language)["rules"]
     for number, step in enumerate(derivation.steps, 1):
         op = snake(step.op)
-        rule = rules.get(step.op) or said["any"].format(op=op)
+        rule = said["vectors"] if step.of_vectors else rules.get(step.op) or said["any"].format(op=op)
         if step.inside:
             rule = said["inside"].format(op=op, count=step.inside)
         yield Text(said["step"].format(number=number, made=step.made.text, meaning=step.meaning.text, rule=rule))
@@ -71,7 +85,7 @@ def _backward(derivation: Derivation, said: Mapping[str, str], language: str) ->
         for part in step.parts:
             if part.total is not None:
                 yield Text(said["several"].format(name=part.name.text, count=part.count))
-                yield equation(part.of, part.total)
+                yield equation(part.of, part.total, said["where"])
 
 
 def _given(part: Part) -> Iterator[tuple[str, str]]:
@@ -90,7 +104,7 @@ def _simplified(derivation: Derivation, said: Mapping[str, str], language: str) 
     for number, rule in enumerate(derivation.rules, 1):
         pattern = said["times"] if rule.times > 1 else said["rewritten"]
         told = pattern.format(number=number, rule=rule.name, times=rule.times)
-        yield Text(f"{told}. {about[rule.name]}" if rule.name in about else told)
+        yield Text(said["because"].format(told=told, why=about[rule.name]) if rule.name in about else told)
         yield change(rule)
 
 
@@ -107,10 +121,10 @@ def change(rule: Rule) -> Math:
 
 def _result(derivation: Derivation, said: Mapping[str, str]) -> Iterator[PagePart]:
     for gradient in derivation.gradients:
-        yield equation(gradient.by, gradient.simple)
+        yield equation(gradient.by, gradient.simple, said["where"])
         if gradient.whole.text != gradient.simple.text:
             yield Text(said["written_out"])
-            yield equation(gradient.by, gradient.whole)
+            yield equation(gradient.by, gradient.whole, said["where"])
     before, after = derivation.nodes
     yield Text(said["nodes"].format(before=before, after=after))
 
@@ -119,7 +133,7 @@ def _check(trial: Trial | None, loss: str, said: Mapping[str, str]) -> Iterator[
     if trial is None:
         yield Text(said["unchecked"])
         return
-    numbers = ", ".join(f"{name} = {_array(array)}" for name, array in trial.numbers.items())
+    numbers = said["comma"].join(f"{name} = {_array(array)}" for name, array in trial.numbers.items())
     yield Text(said["numbers"].format(numbers=numbers, loss=loss, value=f"{trial.loss:.6f}", step=f"{STEP:g}"))
     cells = [[row.name, f"{row.gradient:.8f}", f"{row.difference:.8f}"] for row in trial.rows]
     yield Listing([said["name"], said["gradient"], said["difference"]], cells)

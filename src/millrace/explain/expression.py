@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,10 @@ FUNCTIONS = {
     for name in functional.__all__
     if not name.startswith(WITH_STATE) and name not in OF_GRAPHS
 }
+ELSEWHERE = {  # what other languages call it
+    "ln": "log", "pow": "power", "sqr": "square", "fabs": "abs", "logistic": "sigmoid", "swish": "silu",
+    "mse": "mean", "concat": "concatenate",
+}  # fmt: skip
 OF_NUMBERS = tuple(f"millrace.functional.{file}" for file in ("arithmetic", "activations"))
 
 
@@ -86,6 +91,9 @@ class _Reader:
             raise ArgumentError('there is nothing to differentiate: give a formula such as "mean(tanh(w*x)**2)".')
         if len(self.text) > LONGEST:
             raise ArgumentError(f"a formula has at most {LONGEST} characters here, this one has {len(self.text)}.")
+        if "^" in self.text:
+            at, mended = self.text.index("^"), self.text.replace("^", "**")
+            raise self.wrong(f"a power is written with **: {mended}", at, at + 1)
         tree = self.parsed()
         shapes = self.shapes(tree)
         functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -112,9 +120,16 @@ class _Reader:
             return ast.parse(source, mode="eval").body
         except SyntaxError as error:
             at = self.column((error.offset or 1) - 1)
-            raise self.wrong(f"this is no formula ({error.msg})", at, at + 1) from None
+            raise self.wrong(f"this is no formula ({error.msg}){self.times_forgotten()}", at, at + 1) from None
         except (RecursionError, MemoryError, ValueError):
             raise ArgumentError(f"{self.text[:40]}... is nested too deeply to be read.") from None
+
+    def times_forgotten(self) -> str:
+        """How to write a product that has no sign, such as 2w or w x; "" where there is none."""
+        found = re.search(r"(?<![\w.])(?:(\d+\.?\d*) ?|([^\W\d]\w*) )(?![eE]\d)([^\W\d]\w*)", self.text)
+        if found is None or iskeyword(found[2] or "") or iskeyword(found[3]):
+            return ""
+        return f": write {found[1] or found[2]}*{found[3]}"
 
     def shapes(self, tree: ast.expr) -> dict[str, tuple[Any, ...]]:
         """The shapes that are stated behind names."""
@@ -160,6 +175,10 @@ class _Reader:
                 return self.applied(COMPARISONS[type(op)], tree, self.value(left), self.value(right))
             case ast.Call(func=ast.Name(id=name)):
                 return self.called(tree, name)
+            case ast.Call(func=ast.Constant(value=int() | float()) | ast.BinOp()):
+                factor, rest = self.source(tree.func), ", ".join(self.source(x) for x in tree.args)
+                factor = f"({factor})" if isinstance(tree.func, ast.BinOp) else factor
+                raise self.refused(tree, f"a product is written with *: {factor}*({rest})")
         raise self.refused(tree, "a formula is made of names, numbers, + - * / ** @, comparisons and functions")
 
     def binary(self, tree: ast.expr, operator: type[ast.operator], left: Any, right: Any) -> Any:
@@ -181,7 +200,7 @@ class _Reader:
     def called(self, tree: ast.Call, name: str) -> Any:
         function = FUNCTIONS.get(name)
         if function is None:
-            near = get_close_matches(name, FUNCTIONS, n=3)
+            near = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, FUNCTIONS, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "`millrace explain` lists all functions"
             known = "is no function of numbers alone" if name in functional.__all__ else "is no function of Millrace"
             raise self.refused(tree.func, f"{name} {known}; {hint}")
@@ -190,17 +209,39 @@ class _Reader:
         ):
             raise self.refused(tree, "* and ** before an argument mean nothing here")
         given = [self.value(argument) for argument in tree.args]
+        if name in ("max", "min") and len(given) > 1 and isinstance(given[1], Value):
+            raise self.refused(tree, self.of_two(name, tree.args))
+        if (
+            name == "softmax_cross_entropy"
+            and len(given) > 1
+            and isinstance(given[1], Value)
+            and given[1].type.is_float
+        ):
+            raise self.refused(
+                tree, "it takes class numbers, and names are floats here: write -sum(y*log_softmax(x)), y being one-hot"
+            )
         if function.__module__ in OF_NUMBERS and all(type(x) in (int, float) for x in given):
             given = [np.float64(x) for x in given]  # exp(2) in the precision of everything else
         options = {keyword.arg: self.value(keyword.value) for keyword in tree.keywords if keyword.arg}
         return self.applied(function, tree, *given, **options)
+
+    def of_two(self, name: str, arguments: list[ast.expr]) -> str:
+        """How the greater or lesser of two is written: max is that of one array, as in NumPy."""
+        word, (first, second) = ("greatest", "least")[name == "min"], [self.source(x) for x in arguments[:2]]
+        other = f", or relu({second})" if name == "max" and first in ("0", "0.0") else ""
+        return f"{name} is the {word} number of one array: write {name}imum({second}, {first}){other}"
+
+    def source(self, tree: ast.expr) -> str:
+        """A part of the formula as it was typed."""
+        return ast.unparse(tree).replace("[()]", "[]")
 
     def applied(self, function: Callable[..., Any], tree: ast.expr, *given: Any, **options: Any) -> Value:
         try:
             made = function(*given, **options)
         except MillraceError as error:
             hint = f". {SHAPELESS}" if isinstance(error, ShapeError) and self.shapeless else ""
-            raise self.refused(tree, str(error.args[0]).splitlines()[0].rstrip(".") + hint) from None
+            why = str(error.args[0]).splitlines()[0].rstrip(".").replace("mr.", "")  # a formula says cast, not mr.cast
+            raise self.refused(tree, why + hint) from None
         except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise self.refused(tree, f"{function.__name__} does not take this: {error}") from None
         if not isinstance(made, Value):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from millrace import functional as mr
+from millrace.explain.signs import tidied
 from millrace.ir.composite import Composite, expansion
 from millrace.ir.core import Node, Op, Value, none
 from millrace.ir.formula import Formula
@@ -15,12 +16,12 @@ from millrace.ir.gradient import STEPWISE, pull_back
 from millrace.ir.graph import Graph, again, rebuilt, topological
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.printing import Spelt, is_implied, written
-from millrace.ir.rewrite import simplify
 from millrace.ir.state import Read, Variable
 from millrace.ir.typeset import rows, symbol
 from millrace.ops.scan import Scan
 
 LETTERS = "abcdefijkmnopqrsuvz"  # g and t have a meaning in gradients and updates
+WHERE = r"\text{where}"  # between results and what their letters stand for
 UNSEEN = ("shard on one device = x",)  # what is split is to be seen
 
 
@@ -66,12 +67,12 @@ def opened(outputs: Sequence[Value]) -> tuple[list[Value], dict[Variable, Value]
 
 
 def together(values: Mapping[str, Value], heads: Mapping[str, str] | None = None) -> Spelt:
-    """Several values as equations, one below the other; what they share stands once, above all under a letter.
+    """Several values as equations, one below the other; what they share stands once, below all under a letter.
 
     heads: the left sides in LaTeX, where they are not just names.
     """
     inputs = [n.outputs[0] for n in topological(values.values()) if isinstance(n.op, Placeholder)]
-    outputs = simplify(Graph(inputs, list(values.values())), off=UNSEEN).outputs
+    outputs = tidied(Graph(inputs, list(values.values())), off=UNSEEN)
     nodes = topological(outputs)
     uses: Counter[Value] = Counter(outputs)
     for node in reversed(nodes):
@@ -100,7 +101,9 @@ def together(values: Mapping[str, Value], heads: Mapping[str, str] | None = None
     where = [f"{letter.text} = {meaning.text}" for letter, meaning in named]
     lines = [*text, *(("  where " if n == 0 else "        ") + line for n, line in enumerate(where))]
     below = [rf"{letter.latex} = {meaning.latex}" for letter, meaning in named]
-    return Spelt("\n".join(lines), rows(*latex, *below) if len(latex) + len(below) > 1 else latex[0])
+    return Spelt(
+        "\n".join(lines), rows(*latex, WHERE, *below) if below else rows(*latex) if len(latex) > 1 else latex[0]
+    )
 
 
 def head(name: str) -> str:
@@ -118,7 +121,7 @@ def differentiated(
 ) -> tuple[dict[str, Value], dict[str, str]]:
     """The gradient with respect to each float input, and why there is none, by name.
 
-    g, or g_h where there are several outputs, stands for how the loss changes with an output.
+    g stands for how the loss changes with an output; g_h where there are several, or h is handed on to a next step.
     """
     if not inputs:
         return {}, {"": "nothing"}
@@ -127,7 +130,8 @@ def differentiated(
     missing = {name: "whole" for name, value in inputs.items() if not value.type.is_float}
     if not floats:
         return {}, dict.fromkeys(inputs, reason(next(iter(outputs.values())).node))
-    seeds = {n: Placeholder("g" if len(floats) == 1 else f"g_{n.rstrip(chr(39))}", v.type)() for n, v in floats.items()}
+    alone = len(floats) == 1 and not next(iter(floats)).endswith("'")
+    seeds = {n: Placeholder("g" if alone else f"g_{n.rstrip(chr(39))}", v.type)() for n, v in floats.items()}
     found, stopped = pull_back(mr, list(floats.values()), list(seeds.values()), list(wrt.values()), partial=False)
     gradients = {}
     for name, gradient in zip(wrt, found, strict=True):

@@ -19,6 +19,8 @@ from millrace.training.forms import in_use
 from millrace.training.model import Model
 
 MOST = 2_000  # training examples that are looked through: evenly taken, where there are more
+SOME = 200  # of them whose own nearest is looked for, to know what distance is usual
+FAR = 2  # times the usual distance: what is further is unlike all that was learned from
 BATCH = 64
 
 
@@ -27,6 +29,8 @@ class Alike:
     """The nearest training examples: their pictures, classes and distances, the nearest first.
 
     layer: in which layer's numbers they are near. looked: how many examples were looked through, of how many.
+    usual: the median distance from a training example to its nearest other one, over `measured` of them; 0 where there
+    are too few to say.
     """
 
     pictures: list[np.ndarray]
@@ -35,6 +39,13 @@ class Alike:
     layer: str
     looked: int
     total: int
+    usual: float = 0.0
+    measured: int = 0
+
+    @property
+    def far(self) -> bool:
+        """Whether the picture is unlike all that was looked through."""
+        return bool(self.usual and self.distances and self.distances[0] > FAR * self.usual)
 
 
 def alike(model: Model, picture: np.ndarray, x: Any, y: Any, count: int, engine: Any = "numpy") -> Alike:
@@ -60,10 +71,26 @@ def alike(model: Model, picture: np.ndarray, x: Any, y: Any, count: int, engine:
     pictures, classes = taken(x, y, chosen, given)
     query, known = of(picture[None])[0], of(pictures)
     near = nearest(query[None], known, min(count, len(known)))[0]
-    distances = np.sqrt(((known[near].astype(np.float64) - query) ** 2).sum(axis=1))
+    apart = usual_distances(known)
     return Alike(
-        [pictures[n] for n in near], [int(classes[n]) for n in near], distances.tolist(), layer, len(pictures), total
-    )
+        [pictures[n] for n in near], [int(classes[n]) for n in near], between(known[near], query).tolist(), layer,
+        len(pictures), total, float(np.median(apart)) if len(apart) else 0.0, len(apart),
+    )  # fmt: skip
+
+
+def usual_distances(known: np.ndarray) -> np.ndarray:
+    """How far some examples, evenly taken, are from their nearest other one: [examples looked at]."""
+    if len(known) < 2:
+        return np.zeros(0)
+    some = np.linspace(0, len(known) - 1, min(len(known), SOME)).astype(np.int64)
+    second = nearest(known[some], known, 2)[:, 1]  # the first is the example itself, or its equal
+    return between(known[some], known[second])
+
+
+def between(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Euclidean distances, row by row."""
+    made: np.ndarray = np.sqrt(((x.astype(np.float64) - y) ** 2).sum(axis=1))
+    return made
 
 
 def hidden(model: Model) -> Value:

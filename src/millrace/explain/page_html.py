@@ -19,6 +19,7 @@ from millrace.training.checkpoint import write_whole
 from millrace.words import words
 
 TAGS = {"en": "en", "zh": "zh-Hans"}
+BRACE = "border-left: 2px solid; border-radius: 6px; padding-left: 8px; margin: 4px 0"
 LARGE = 240  # pixels that a picture is enlarged to at least, so that its pixels are seen as squares
 
 
@@ -68,6 +69,8 @@ def mathml(part: Math) -> Any:
         made = convert(part.latex, display="block")
     except Exception:  # whatever a formula trips over in the converter, its text is still there
         return None
+    # A brace grows with its cases only in fonts made for mathematics: a border does in any.
+    made = re.sub(r"<mo [^>]*>&#x0007B;</mo><mtable>", f'<mtable class="cases" style="{BRACE}">', made)
     return Markup(made.replace("<math ", f'<math aria-label="{escape(part.text)}" ', 1))
 
 

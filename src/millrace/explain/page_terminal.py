@@ -19,7 +19,7 @@ WIDTH = 80
 MARK = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*")
 RAMP = " .:-=+*#%@"  # from dark to light
 ACROSS = 3  # pictures beside each other
-HIGH, LEAST = 40, 14  # half lines of a picture at most; columns at least, for its caption
+HIGH, LOW, LEAST = 40, 12, 14  # half lines of a picture at most and at least; columns at least, for its caption
 
 
 def show(page: Page, console: Console) -> None:
@@ -27,7 +27,10 @@ def show(page: Page, console: Console) -> None:
     from rich.text import Text as Styled
 
     width = min(WIDTH, console.width)
-    console.print(Styled(page.title, "bold") + Styled(f"  {page.kind}"), width=width)
+    marks = words("page", page.language)["marks"]
+    title = Styled(marks["title"].format(title=page.title, kind=page.kind)) if page.kind else Styled(page.title)
+    title.stylize("bold", 0, len(page.title))
+    console.print(title, width=width)
     console.print()
     console.print(wrapped(styled(page.lead), width), width=width)
     for section in page.sections:
@@ -37,7 +40,7 @@ def show(page: Page, console: Console) -> None:
             for made in rendered(part, console, width, page.language):
                 console.print(made, width=width)
     if page.see:
-        names = words("page", page.language)["cli"]["see"].format(names=", ".join(page.see))
+        names = words("page", page.language)["cli"]["see"].format(names=marks["comma"].join(page.see))
         console.print()
         console.print(wrapped(styled(names), width), width=width)
 
@@ -98,9 +101,11 @@ def rendered(part: Part, console: Console, width: int, language: str) -> list[Re
         case Listing():
             return [table(part), ""]
         case Figure(caption, _, told):
-            return [wrapped(styled(f"{caption}: {told}"), width)]
+            text = words("page", language)["marks"]["told"].format(title=caption, text=told)
+            return [wrapped(styled(text), width)]
         case Pictures(pictures):
-            rows = [pictures[n : n + ACROSS] for n in range(0, len(pictures), ACROSS)]
+            across = next((n for n in range(ACROSS, 1, -1) if height(pictures[:n], width) >= LOW), 1)
+            rows = [pictures[n : n + across] for n in range(0, len(pictures), across)]
             return [beside(row, console, width, language) for row in rows]
     raise AssertionError(part)
 
@@ -137,13 +142,24 @@ def table(part: Listing) -> Any:
     return made
 
 
+def ratio(picture: Picture) -> float:
+    """How much wider than high a picture is."""
+    height, width = np.asarray(picture.pixels).shape[:2]
+    return float(width / height)
+
+
+def height(pictures: Sequence[Picture], width: int) -> float:
+    """How many half lines high pictures are beside each other in so many columns."""
+    fits = (width - 2 * len(pictures)) / sum(map(ratio, pictures))
+    return min(fits, HIGH, max(24, *(len(np.asarray(picture.pixels)) for picture in pictures)))
+
+
 def beside(pictures: Sequence[Picture], console: Console, width: int, language: str) -> Any:
     """Pictures next to each other in one height, captions below them."""
     from rich.table import Table
 
-    shapes = [np.asarray(picture.pixels).shape for picture in pictures]
-    ratios = [shape[1] / shape[0] for shape in shapes]
-    high = min((width - 2 * len(pictures)) / sum(ratios), HIGH, max(24, *(shape[0] for shape in shapes)))
+    ratios = list(map(ratio, pictures))
+    high = height(pictures, width)
     wide = [max(1, int(ratio * high)) for ratio in ratios]
     room = max(LEAST, (width - sum(max(w, LEAST) for w in wide) - 2 * len(wide)) // len(wide) + LEAST)
     rooms = [max(w, min(room, LEAST + 8)) for w in wide]
@@ -151,18 +167,19 @@ def beside(pictures: Sequence[Picture], console: Console, width: int, language: 
     for each in rooms:
         grid.add_column(width=each)
     grid.add_row(*(drawn(p, console, w, max(1, round(w / r))) for p, w, r in zip(pictures, wide, ratios, strict=True)))
-    for told in [lambda p: caption(p, console, language)] + (
-        [lambda p: p.about] if console.color_system is None else []
-    ):
-        grid.add_row(*(wrapped(styled(told(p)), each) for p, each in zip(pictures, rooms, strict=True)))
+    below = [[caption(picture, console, language) for picture in pictures]]
+    if console.color_system is None:  # in words, where they say more than the caption
+        below.append([p.about if p.about.rstrip(".") != p.caption.rstrip(".") else "" for p in pictures])
+    for texts in below:
+        grid.add_row(*(wrapped(styled(text), each) for text, each in zip(texts, rooms, strict=True)))
     return grid
 
 
 def caption(picture: Picture, console: Console, language: str) -> str:
     """The caption, with what the colours mean where they have a sign."""
-    told = words("page", language)["work"]
-    note = told["signed" if console.color_system is not None else "signed_grey"]
-    return f"{picture.caption} ({note})" if picture.signed else picture.caption
+    say = words("page", language)
+    note = say["work"]["signed" if console.color_system is not None else "signed_grey"]
+    return say["marks"]["note"].format(text=picture.caption, note=note) if picture.signed else picture.caption
 
 
 def drawn(picture: Picture, console: Console, columns: int, rows: int) -> Any:

@@ -50,11 +50,17 @@ def scaled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def greys(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-    """From 0 (dark) to 1 (light) without colours, and where there is a number at all."""
+    """From 0 (dark) to 1 (light) without colours, and where there is a number at all.
+
+    Few greys show nothing of numbers that lie close together: those are spread from the least to the greatest.
+    """
     x = np.asarray(picture.pixels, np.float64)
     there = is_number(x)
     x = np.nan_to_num(x)
     if x.ndim == 3:
         return np.clip(x.mean(axis=-1), 0, 1), there
     low, high = ends(picture)
+    least, greatest = (float(x[there].min()), float(x[there].max())) if there.any() else (low, high)
+    if not picture.signed and 0 < greatest - least < (high - low) / 2:
+        low, high = least, greatest
     return np.clip((x - low) / (high - low or 1.0), 0, 1), there

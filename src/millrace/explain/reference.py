@@ -51,8 +51,8 @@ def entry(op: Any) -> list[str]:
 
 
 ROOMS = (
-    "core", "heads", "convolution", "pooling", "normalization", "scaling", "noise", "augmentation", "recurrent",
-    "cells", "sequences", "attention", "memory", "hopfield", "merging",
+    "core", "rectifiers", "heads", "convolution", "pooling", "normalization", "scaling", "noise", "augmentation",
+    "recurrent", "cells", "sequences", "attention", "memory", "hopfield", "merging",
 )  # fmt: skip
 
 

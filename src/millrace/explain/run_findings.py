@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from millrace.diagnosis.finding import Finding
-from millrace.diagnosis.judge import RULES, first_told, judge
+from millrace.diagnosis.judge import NAMES, first_told, judge
 from millrace.diagnosis.record import Record
 from millrace.explain.charts import STYLES, Line, chart
 from millrace.words import words
@@ -41,6 +41,7 @@ class RunFindings:
     """The section of a report: its heading, the findings, what there is to say where there are none, and curves.
 
     labels: what evidence, meaning and remedy are called. groups: charts that belong together, and what is usual there.
+    watched: all that is looked for, each as what it is called and what it means.
     """
 
     heading: str
@@ -48,17 +49,25 @@ class RunFindings:
     note: str
     labels: Mapping[str, str]
     groups: Sequence[tuple[Sequence[Curves], str]]
+    watched: Sequence[tuple[str, str]]
 
 
 def run_findings(record: Record, language: str = "en") -> RunFindings:
     """What a record of a run says."""
     texts = words("diagnosis", language)["line"]
     found, first = judge(record), first_told(record)
-    note = "" if found else texts["none"].format(rules=len(RULES))
+    note = "" if found else texts["none"].format(rules=len(NAMES))
     if not record.vitals:
         note = f"{note} {texts['unmeasured']}".strip()
     clear = [said(one, first[one.rule][0], texts, language) for one in found]
-    return RunFindings(texts["part"], clear, note, texts, [group for group in by_layer(record, texts) if group[0]])
+    groups = [group for group in by_layer(record, texts) if group[0]]
+    return RunFindings(texts["part"], clear, note, texts, groups, watched(language))
+
+
+def watched(language: str) -> list[tuple[str, str]]:
+    """Each thing that a run is watched for: what it is called, and what it means."""
+    table = words("diagnosis", language)
+    return [(table[name]["title"], table[name]["meaning"]) for name in NAMES]
 
 
 def said(found: Finding, epoch: int, texts: Mapping[str, str], language: str) -> Said:

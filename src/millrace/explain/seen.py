@@ -100,7 +100,7 @@ def curve(array: np.ndarray) -> np.ndarray | None:
 
 
 def picture(caption: str, about: str, made: Drawn, like: tuple[float, float] | None = None) -> Picture:
-    """A picture from black to white: 0 to 1 where its numbers lie there, from the least to the greatest otherwise.
+    """A picture from black to white: 0 to 1 where its numbers reach from there to there, else from 0 to the greatest.
 
     Where numbers are below 0, 0 is in the middle. like: the numbers at the ends of another picture's scale.
     """
@@ -116,7 +116,7 @@ def picture(caption: str, about: str, made: Drawn, like: tuple[float, float] | N
     if low < -1e-6:
         most = max(-low, high)
         return Picture(caption, x, about, signed=True, low=-most, high=most)
-    if high <= 1 + 1e-6:
+    if 0.5 <= high <= 1 + 1e-6:
         return Picture(caption, x, about, low=0.0, high=1.0)
     return Picture(caption, x, about, low=min(low, 0.0), high=high)
 

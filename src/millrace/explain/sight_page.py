@@ -26,30 +26,34 @@ Words = Mapping[str, Mapping[str, str]]
 def sight_page(
     model: Model, picture: np.ndarray, name: str, about: str, classes: Sequence[str], truth: str = "",
     near: Alike | str = "", trained: bool = True, language: str = "en",
+    held: bool = False,
 ) -> Page:  # fmt: skip
     """The page for one picture [height, width, channels], as the network takes it.
 
     truth: the class that it is known to have, "" where nobody knows. near: the nearest training examples, or why they
-    cannot be shown.  Raises ArgumentError for a network that takes no picture, or gives no probabilities.
+    cannot be shown. held: whether it is the first held-out example of the data that `about` names. trained: whether
+    anything has been learned into the weights.  Raises ArgumentError for a network that takes no picture, or gives no
+    probabilities.
     """
     said, sight = words("sight", language), Sight(model)
     p = sight.probabilities(picture[None])[0]
     answer = int(p.argmax())
-    calls = Watch(model)(picture)
+    watch = Watch(model)
+    calls = watch(picture)
 
     def called(n: int) -> str:
         return classes[n] if n < len(classes) else str(n)
 
     return Page(
-        said["title"]["page"].format(name=name, about=about),
+        said["title"]["held" if held else "page"].format(name=name, about=about),
         said["title"]["kind"],
-        lead(said, p, answer, called(answer), truth, classes) + ("" if trained else " " + said["title"]["untrained"]),
+        joined(said, lead(said, p, answer, called(answer), truth, classes), warning(said, near, trained)),
         [
             Section(said["answer"]["heading"], [listing(said, p, called)]),
             Section(said["mattered"]["heading"], mattered(said, sight, picture, answer)),
             *kernels(said, calls),
-            *layers(said, calls),
-            Section(said["alike"]["heading"], nearest_examples(said, near, called, answer)),
+            *layers(said, calls, watch.output_name, called),
+            Section(said["alike"]["heading"], nearest_examples(said, near, called, answer, trained)),
         ],
         language,
         ("convolution", "saturation"),
@@ -61,6 +65,18 @@ def lead(said: Words, p: np.ndarray, answer: int, name: str, truth: str, classes
     key = "lead" if not truth else "right" if name == truth else "wrong"
     given = p[list(classes).index(truth)] if truth in classes else 0.0
     return said["answer"][key].format(answer=name, sure=f"{p[answer]:.1%}", truth=truth, given=f"{given:.1%}")
+
+
+def warning(said: Words, near: Alike | str, trained: bool) -> str:
+    """Why the answer means little; "" where nothing is known against it."""
+    if not trained:
+        return said["title"]["untrained"]
+    return said["answer"]["unlike"] if isinstance(near, Alike) and near.far else ""
+
+
+def joined(said: Words, *sentences: str) -> str:
+    """Sentences one after another, as the language sets them."""
+    return said["marks"]["sentences"].join(filter(None, sentences))
 
 
 def listing(said: Words, p: np.ndarray, called: Any) -> Part:
@@ -114,7 +130,7 @@ def kernels(said: Words, calls: Sequence[LayerCall]) -> Iterator[Section]:
     each = np.moveaxis(kernel, -1, 0)[:count]
     parts = [scaled(one) if coloured else one.mean(axis=-1) for one in each]
     text = table["text"].format(total=total, layer=first.name, height=height, width=width)
-    more = "" if count == total else table["some"].format(shown=count) + " "
+    more = "" if count == total else table["some"].format(shown=count)
     pixels = grid(parts, COLUMNS)
     about = table["about"].format(
         shown=count, height=height, width=width, least=f"{kernel.min():.3g}", greatest=f"{kernel.max():.3g}"
@@ -124,14 +140,17 @@ def kernels(said: Words, calls: Sequence[LayerCall]) -> Iterator[Section]:
     yield Section(
         table["heading"],
         [
-            Text(f"{text} {more}{table['colour' if coloured else 'signed']}"),
+            Text(joined(said, text, more, table["colour" if coloured else "signed"])),
             Pictures([Picture(table["caption"].format(layer=first.name), pixels, about, not coloured, low, bound)]),
         ],
     )
 
 
-def layers(said: Words, calls: Sequence[LayerCall]) -> Iterator[Section]:
-    """What each layer makes of it; layers that change nothing in use are passed over."""
+def layers(said: Words, calls: Sequence[LayerCall], last: str, called: Any) -> Iterator[Section]:
+    """What each layer makes of it; layers that change nothing in use are passed over.
+
+    last: the layer whose units are the classes.
+    """
     table = said["layer"]
     for call in calls:
         out = call.output.astype(np.float64)
@@ -139,17 +158,24 @@ def layers(said: Words, calls: Sequence[LayerCall]) -> Iterator[Section]:
         if call.layer is None or unchanged or out.ndim not in (1, 3):
             continue
         heading = table["heading"].format(name=call.name, kind=call.kind, shape=shape_text(call.shape))
-        yield Section(heading, maps(table, out) if out.ndim == 3 else units(table, out))
+        if out.ndim == 3:
+            yield Section(heading, maps(table, out, said["marks"]["list"]))
+        else:
+            best = int(out.argmax())
+            greatest = (
+                table["class"].format(name=called(best)) if call.name == last else table["unit"].format(n=best + 1)
+            )
+            yield Section(heading, units(table, out, greatest))
 
 
-def maps(table: Mapping[str, str], out: np.ndarray) -> list[Part]:
+def maps(table: Mapping[str, str], out: np.ndarray, comma: str) -> list[Part]:
     """The strongest maps of [height, width, channels]."""
     total = out.shape[-1]
     strength = np.abs(out).reshape(-1, total).max(axis=0)
     best = np.sort(np.argsort(-strength, kind="stable")[:MAPS])
     silent = int((strength == 0).sum())
     about = table["about"].format(**told(out))
-    caption = table["caption"].format(numbers=", ".join(str(n + 1) for n in best))
+    caption = table["caption"].format(numbers=comma.join(str(n + 1) for n in best))
     pixels = grid([out[..., n] for n in best], MAPS)
     signed = bool(out.min() < 0)
     bound = float(np.abs(out).max()) or 1.0
@@ -160,11 +186,10 @@ def maps(table: Mapping[str, str], out: np.ndarray) -> list[Part]:
     ]
 
 
-def units(table: Mapping[str, str], out: np.ndarray) -> list[Part]:
-    """All units [units], laid in rows."""
-    best = int(out.argmax())
+def units(table: Mapping[str, str], out: np.ndarray, greatest: str) -> list[Part]:
+    """All units [units], laid in rows. greatest: what the greatest is called."""
     text = table["units"].format(
-        total=len(out), silent=int((out == 0).sum()), unit=best + 1, greatest=f"{out[best]:.3g}"
+        total=len(out), silent=int((out == 0).sum()), unit=greatest, greatest=f"{out.max():.3g}"
     )
     columns = min(len(out), max(COLUMNS, int(np.ceil(np.sqrt(2 * len(out))))))
     rows = np.full((-(-len(out) // columns), columns), np.nan)
@@ -176,14 +201,20 @@ def units(table: Mapping[str, str], out: np.ndarray) -> list[Part]:
     return [Text(text), Pictures([picture])]
 
 
-def nearest_examples(said: Words, near: Alike | str, called: Any, answer: int) -> list[Part]:
+def nearest_examples(said: Words, near: Alike | str, called: Any, answer: int, trained: bool) -> list[Part]:
+    """Their pictures, and how far they are beside what is usual among the training examples."""
     table = said["alike"]
     if isinstance(near, str):
         return [Text(table["none"].format(reason=near))]
-    text = table["text"].format(
+    text = table["text" if near.looked < near.total else "all"].format(
         looked=f"{near.looked:,}", total=f"{near.total:,}", layer=near.layer, same=near.classes.count(answer),
         count=len(near.classes),
     )  # fmt: skip
+    usual, measured = f"{near.usual:.3g}", f"{near.measured:,}"
+    scale = (
+        table["usual"].format(usual=usual, measured=measured, nearest=f"{near.distances[0]:.3g}") if near.usual else ""
+    )
+    unlike = table["unlike"].format(times=f"{near.distances[0] / near.usual:.1f}") if near.far and trained else ""
     pictures = [
         Picture(
             table["caption"].format(name=called(label), distance=f"{distance:.3g}"), shown(pixels),
@@ -191,7 +222,7 @@ def nearest_examples(said: Words, near: Alike | str, called: Any, answer: int) -
         )
         for pixels, label, distance in zip(near.pictures, near.classes, near.distances, strict=True)
     ]  # fmt: skip
-    return [Text(text), Pictures(pictures)]
+    return [Text(text), Pictures(pictures), *(Text(one) for one in [joined(said, scale, unlike)] if one)]
 
 
 # ---- numbers as pixels

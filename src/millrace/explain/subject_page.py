@@ -11,12 +11,16 @@ from millrace.explain.facts import Facts, facts
 from millrace.explain.formulas import Mathematics
 from millrace.explain.pages import Code, Listing, Math, Page, Part, Section, Text
 from millrace.explain.subjects import Subject, related, subjects
+from millrace.explain.textbook import TEXTBOOK
+from millrace.explain.wording import indexed, math
+from millrace.ir import typeset
 from millrace.ir.core import snake
 from millrace.ir.errors import ArgumentError
-from millrace.ir.printing import Spelt
 from millrace.words import Table, words
 
 PARTS = {"layer": "layers", "function": "functions", "optimizer": "optimizers", "loss": "losses"}
+# Operations that are what a layer or function does, where it does more besides; a sum or a product says little.
+IDEAS = {"Convolution", "ConvolutionInputGradient", "Dot", "MaxPool", "Pad", "Concatenate"}
 WEIGHTS_OF_DIGITS = 151_306  # of the network that `millrace train digits` trains
 
 
@@ -57,7 +61,7 @@ def subject_page(subject: Subject, language: str = "en") -> Page:
         Section(say["heading"]["source"], list(source_parts(subject, say))),
         Section(say["heading"]["call"], list(call_parts(known, say))),
     ]
-    see = [f"{other.name} ({say['kind'][other.kind]})" for other in others(subject)]
+    see = [say["marks"]["title"].format(title=other.name, kind=say["kind"][other.kind]) for other in others(subject)]
     return Page(subject.name, say["kind"][subject.kind], own["purpose"], sections, language, see)
 
 
@@ -69,22 +73,38 @@ def others(subject: Subject) -> list[Subject]:
     return [*made, *beside]
 
 
-def math(spelt: Spelt) -> Math:
-    return Math(spelt.text, spelt.latex)
+def textbook_parts(name: str, say: Mapping[str, Table]) -> Iterator[Part]:
+    """The formula as textbooks write it, and where its letters are in the layer."""
+    told, formula = say["textbook"], TEXTBOOK[name]
+    yield Text(told["formula"])
+    yield Math("\n".join(text for text, _ in formula.lines), typeset.rows(*(latex for _, latex in formula.lines)))
+    yield Text(told[formula.note])
+    if formula.bound:
+        yield Text(told["bound"])
+        yield Code("\n".join(formula.bound))
 
 
 def formula_parts(known: Facts, say: Mapping[str, Table]) -> Iterator[Part]:
-    """What it builds, its definition by index, what it is made of, and one step of a loop."""
+    """A textbook's formula, what it builds, its definition by index, what it is made of, and one step of a loop."""
     told, found = say["formula"], known.mathematics
     kind = known.subject.kind
     if known.program is not None:
         yield Text(say["work"]["program"])
         yield Code("\n".join(known.program[1]))
         return
+    taught = kind == "layer" and known.subject.name in TEXTBOOK
+    if taught:
+        yield from textbook_parts(known.subject.name, say)
     if found.index is not None and (known.case is None or known.case.step is None):
         operation, index = found.index
-        key = "index" if kind == "operation" or alone(found) else "index_of"
-        index_parts: list[Part] = [Text(told[key].format(operation=operation)), Math(str(index), index.latex())]
+        whole = kind == "operation" or alone(found)
+        index_parts: list[Part] = [
+            Text(told["index" if whole else "index_of"].format(operation=operation)),
+            indexed(index, say),
+        ]
+        own = operation in IDEAS or operation.lower() == known.subject.name.lower()
+        if taught or not (whole or own):
+            index_parts = []
     else:
         index_parts = []
     if kind == "operation" and index_parts:
@@ -96,14 +116,14 @@ def formula_parts(known: Facts, say: Mapping[str, Table]) -> Iterator[Part]:
             yield Text(told["loss"])
         elif known.case is not None:
             yield Text(told["built"].format(code=known.case.code))
-        yield math(found.whole)
+        yield math(found.whole, say)
         yield from index_parts
     if found.step is not None:
         yield Text(told["step"])
-        yield math(found.step)
+        yield math(found.step, say)
     for operation, spelt in (found.inside or {}).items():
         yield Text(told["inside"].format(operation=operation))
-        yield math(spelt)
+        yield math(spelt, say)
 
 
 def alone(found: Mathematics) -> bool:
@@ -115,14 +135,16 @@ def gradient_parts(known: Facts, say: Mapping[str, Table]) -> Iterator[Part]:
     """The gradient, and why there is none where there is none."""
     told, found = say["gradient"], known.mathematics
     if found.gradient is not None:
-        step = known.case is not None and known.case.step is not None
+        step = any(name.endswith("'") for name in known.comes_out) or (
+            known.case is not None and known.case.step is not None
+        )
         yield Text(told["derived_loss" if known.subject.kind == "loss" else "derived_step" if step else "derived"])
-        yield math(found.gradient)
+        yield math(found.gradient, say)
     why: dict[str, list[str]] = {}
     for name, reason in (found.missing or {}).items():
         why.setdefault(reason, []).append(name)
     for reason, names in why.items():
-        shown = ", ".join(f"`{name}`" for name in names if name)
+        shown = say["marks"]["comma"].join(f"`{name}`" for name in names if name)
         if reason in told:
             yield Text(told[reason].format(names=shown))
         elif shown:
@@ -156,8 +178,9 @@ def size_parts(known: Facts, say: Mapping[str, Table]) -> Iterator[Part]:
     elif known.descent is not None:
         count = len(known.slots)
         more = f"{count * WEIGHTS_OF_DIGITS:,}"
-        slots = ", ".join(f"`{slot}`" for slot in known.slots)
-        yield Text(told["slots"].format(count=count, slots=slots, more=more) if count else told["no_slots"])
+        slots = say["marks"]["comma"].join(f"`{slot}`" for slot in known.slots)
+        numbers = told["number"] if count == 1 else told["many"].format(count=count)
+        yield Text(told["slots"].format(numbers=numbers, slots=slots, more=more) if count else told["no_slots"])
 
 
 def working(known: Facts, say: Mapping[str, Table]) -> Iterator[Part]:
@@ -189,7 +212,7 @@ def call_parts(known: Facts, say: Mapping[str, Table]) -> Iterator[Part]:
     if subject.kind == "layer":
         yield Text(told["more"])
     if subject.also:
-        names = ", ".join(f'`"{name}"`' for name in subject.also)
+        names = say["marks"]["comma"].join(f'`"{name}"`' for name in subject.also)
         yield Text(told["optimizer"].format(name=subject.name, names=names))
     yield Text(told["doc"])
     for paragraph in re.sub(r"\s*Source:.*?(?=\n\n|\Z)", "", subject.doc, flags=re.DOTALL).split("\n\n"):

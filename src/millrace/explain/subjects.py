@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -31,16 +31,33 @@ BESIDE = {  # public functions that are no mathematics: `millrace.api` offers th
     "join_processes": join_processes, "load_model": load_model, "mask_of": mask_of, "parse": parse, "rewrites": rules,
     "set_dtype_policy": set_dtype_policy, "set_seed": set_seed, "simplify": simplify,
 }  # fmt: skip
+# What people call things besides, in speech and in other frameworks; a name that something really has goes first.
+CALLED = {
+    "Adam": ("adaptive moments",), "Attention": ("self attention",), "AveragePooling2D": ("avg pool", "mean pool"),
+    "BatchNormalization": ("batch norm", "bn"), "Conv2D": ("conv", "conv layer"), "convolution": ("conv",),
+    "Dense": ("dense layer", "fully connected", "fully connected layer", "fc", "linear"),
+    "Embedding": ("word embedding", "word vectors"), "GroupNormalization": ("group norm",),
+    "LayerNormalization": ("layer norm",), "LSTM": ("long short term memory",), "GRU": ("gated recurrent unit",),
+    "MaxPooling2D": ("maxpool",), "MultiHeadAttention": ("multi head", "transformer"), "log": ("ln",),
+    "Residual": ("skip connection", "residual connection", "resnet block"), "RMSNormalization": ("rms norm",),
+    "SGD": ("gradient descent", "stochastic gradient descent"), "silu": ("swish",), "power": ("pow",),
+    "sigmoid": ("logistic",), "feedback-and-memory": ("rnn", "recurrent network", "recurrent neural network"),
+    "why-relu": ("activation",), "MeanSquaredError": ("l2 loss",), "MeanAbsoluteError": ("l1 loss",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing to explain: its kind, its name, what it is in Python, and other names that it is found by."""
+    """One thing to explain: its kind, its name, what it is in Python, and other names that it is found by.
+
+    also: names that the code takes for it, too, such as "adam"; called: what people say.
+    """
 
     kind: str
     name: str
     thing: Any
     also: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
     @property
     def doc(self) -> str:
@@ -76,7 +93,9 @@ def subjects() -> tuple[Subject, ...]:
             short = tuple(key for key, full in SHORT.items() if full == name and key.islower())
             made.append(Subject("loss", cls.__name__, cls, (name, *short)))
     made += [Subject("operation", n, op) for n, op in OPS.items() if op.__module__.startswith("millrace.")]
-    return tuple(sorted(made, key=lambda s: (KINDS.index(s.kind), s.name.lower(), s.name)))
+    named = [replace(s, called=CALLED[s.name]) if s.name in CALLED else s for s in made if s.kind != "operation"]
+    named += [s for s in made if s.kind == "operation"]
+    return tuple(sorted(named, key=lambda s: (KINDS.index(s.kind), s.name.lower(), s.name)))
 
 
 def loosened(name: str) -> str:
@@ -85,12 +104,13 @@ def loosened(name: str) -> str:
 
 
 def found(name: str, known: Sequence[Subject], kind: str | None = None) -> list[Subject]:
-    """Every subject of that name, the one that is meant first: exactly its name, then loosely; then by kind."""
+    """Every subject of that name, the one that is meant first: exactly its name, loosely, or as people say; by kind."""
     fitting = [s for s in known if kind in (None, s.kind)]
     exact = [s for s in fitting if name in (s.name, *s.also)]
     wanted = loosened(name)
     loose = [s for s in fitting if wanted in {loosened(n) for n in (s.name, *s.also)} and s not in exact]
-    return sorted(exact, key=lambda s: KINDS.index(s.kind)) + sorted(loose, key=lambda s: KINDS.index(s.kind))
+    said = [s for s in fitting if wanted in map(loosened, s.called) and s not in exact + loose]
+    return [s for group in (exact, loose, said) for s in sorted(group, key=lambda s: KINDS.index(s.kind))]
 
 
 def nearest(name: str, known: Sequence[Subject], count: int = 5) -> list[str]:
@@ -99,7 +119,7 @@ def nearest(name: str, known: Sequence[Subject], count: int = 5) -> list[str]:
 
     by_loose: dict[str, str] = {}
     for subject in known:
-        for one in (subject.name, *subject.also):
+        for one in (subject.name, *subject.also, *subject.called):
             by_loose.setdefault(loosened(one), one)
     wanted = loosened(name)
     near = get_close_matches(wanted, list(by_loose), n=count)

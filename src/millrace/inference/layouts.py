@@ -91,22 +91,23 @@ class _Dense(_Plain):
 
     of = (layers.Dense,)
 
-    def _order(self) -> np.ndarray | None:
-        """For each of PyTorch's inputs, which of ours it is; None where they are the same."""
-        shape = _flattened(self.layer)
-        if shape is None:
-            return None
-        places = np.arange(np.prod(shape)).reshape(shape)
-        return np.moveaxis(places, -1, 0).ravel()
-
     def out(self, kernel: np.ndarray) -> np.ndarray:
-        order = self._order()
+        order = _channels_first(self.layer)
         return (kernel if order is None else kernel[order]).T
 
     def back(self, weight: np.ndarray) -> np.ndarray:
-        order = self._order()
+        order = _channels_first(self.layer)
         kernel = weight.T
         return kernel if order is None else kernel[np.argsort(order)]
+
+
+def _channels_first(layer: Layer) -> np.ndarray | None:
+    """For each number of PyTorch's Flatten before this layer, which of ours it is; None where they are the same."""
+    shape = _flattened(layer)
+    if shape is None:
+        return None
+    places = np.arange(np.prod(shape)).reshape(shape)
+    return np.moveaxis(places, -1, 0).ravel()
 
 
 def _flattened(layer: Layer) -> tuple[int, ...] | None:
@@ -123,6 +124,33 @@ def _flattened(layer: Layer) -> tuple[int, ...] | None:
             return None
         value = before
     return None
+
+
+class _PReLU(Layout):
+    """alpha, one for each channel, is weight [channels]; where PyTorch has a single one, it serves all channels.
+
+    Raises ArgumentError for an alpha of each place, which PyTorch's PReLU does not have.
+    """
+
+    of = (layers.PReLU,)
+
+    def export(self) -> dict[str, np.ndarray]:
+        alpha = self.layer.alpha.numpy()
+        if alpha.size != (alpha.shape or (1,))[-1]:
+            raise ArgumentError(
+                f"layer {self.layer.name!r} (PReLU) has an alpha for each place, {alpha.shape}; PyTorch's has one "
+                "for each channel: shared_axes=(1, 2) makes such a layer."
+            )
+        order = _channels_first(self.layer)
+        return {"weight": alpha.ravel() if order is None else alpha[order]}
+
+    def load(self, state: Mapping[str, np.ndarray]) -> Loaded:
+        weight, shape = state["weight"], self.layer.alpha.shape
+        order = _channels_first(self.layer)
+        if weight.size == 1:
+            yield self.layer.alpha, np.full(shape, weight.item(), weight.dtype)
+        else:
+            yield self.layer.alpha, weight.reshape(shape) if order is None else weight[np.argsort(order)]
 
 
 class _Neuron(Layout):

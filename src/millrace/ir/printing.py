@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from millrace.ir.core import Node, Value
-from millrace.ir.formula import Term
+from millrace.ir.formula import ATOM, MATRIX_PRODUCT, PRODUCT, Term, within
 from millrace.ir.graph import Graph, topological
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.rewrite import simplify
 from millrace.ir.state import Read
-from millrace.ir.typeset import rows, symbol
+from millrace.ir.typeset import enclosed, rows, symbol
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,23 @@ def is_implied(node: Node) -> bool:
     return node.op.name == "Broadcast" or (node.op.name == "Cast" and node.inputs[0].op.name == "Size")
 
 
+def spell(node: Node, operands: Sequence[Spelt]) -> Spelt:
+    """An operation on its operands; a product of two vectors, or of a number with anything, as it is typed."""
+    texts, latex = [x.text for x in operands], [x.latex for x in operands]
+    if node.op.name == "Dot":
+        dims = [x.ndim for x in node.inputs]
+        if dims == [1, 1] and node.outputs[0].ndim == 0:
+            left, right = (within(x, ATOM) for x in texts)
+            return Spelt(Term(f"{left} @ {right}", MATRIX_PRODUCT), node.op.latex(*latex))
+        if 0 in dims and "1" in texts:  # a rate of 1 that arrives at a product
+            return operands[1 - texts.index("1")]
+        if 0 in dims:
+            left, right = (within(x, PRODUCT) for x in texts)
+            below, beside = (enclosed(x, PRODUCT) for x in latex)
+            return Spelt(Term(f"{left} * {right}", PRODUCT), Term(rf"{below} \cdot {beside}", PRODUCT))
+    return Spelt(node.op.notation(*texts), node.op.latex(*latex))
+
+
 def formula(value: Value, name: str | None = None, simplified: bool = True) -> str:
     """`value` as text: an expression, then `where` with a line for each part that is used twice."""
     text = written(simpler(value) if simplified else value).text
@@ -76,8 +93,7 @@ def written(value: Value, known: Mapping[Value, Spelt] | None = None) -> Written
         if is_implied(node):
             shown[node.outputs[0]] = shown[node.inputs[0]]
             continue
-        operands = [shown[x] for x in node.inputs]
-        spelt = Spelt(node.op.notation(*(x.text for x in operands)), node.op.latex(*(x.latex for x in operands)))
+        spelt = spell(node, [shown[x] for x in node.inputs])
         output = node.outputs[0]
         is_leaf = isinstance(node.op, (Placeholder, Read, Constant))
         users = sum(uses[x] for x in node.outputs)

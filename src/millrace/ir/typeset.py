@@ -111,8 +111,11 @@ def quotient(above: str, below: str) -> Term:
 
 
 def chosen(condition: str, x: str, y: str) -> Term:
-    """x where the condition holds, else y."""
-    return Term(rf"\begin{{cases}} {x} & {condition} \\ {y} & \text{{else}} \end{{cases}}", SUM)
+    """x where the condition holds, else y. A y that is chosen itself goes on below, under one brace."""
+    start, end = r"\begin{cases} ", r" \end{cases}"
+    alone = y.startswith(start) and y.endswith(end) and y.count(start) == 1
+    below = y[len(start) : -len(end)] if alone else rf"{y} & \text{{else}}"
+    return Term(rf"{start}{x} & {condition} \\ {below}{end}", SUM)
 
 
 def rows(*lines: str) -> str:

@@ -1,5 +1,7 @@
 """Layers under Keras's names."""
 
+from typing import TYPE_CHECKING, Any
+
 from millrace.functional import Input
 from millrace.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from millrace.layers.augmentation import (
@@ -43,6 +45,7 @@ from millrace.layers.core import (
 )
 from millrace.layers.heads import LogSoftmax, Sigmoid, Softmax
 from millrace.layers.hopfield import Hopfield, ModernHopfield
+from millrace.layers.keras_names import absent, full_name
 from millrace.layers.memory import MemoryNetwork
 from millrace.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Residual, Subtract
 from millrace.layers.noise import (
@@ -78,11 +81,13 @@ from millrace.layers.pooling import (
     MaxPooling3D,
     Pooling,
 )
+from millrace.layers.rectifiers import ELU, LeakyReLU, PReLU, ReLU
 from millrace.layers.recurrent import GRU, LSTM, RNN, Bidirectional, SimpleRNN
 from millrace.layers.scaling import MeanSubtraction, Normalization, Rescaling
 from millrace.layers.sequences import Embedding, Masking, TimeDistributed
 
 __all__ = [
+    "ELU",
     "GRU",
     "LAYERS",
     "LSTM",
@@ -132,6 +137,7 @@ __all__ = [
     "LSTMCell",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "LocalResponseNormalization",
     "LogSoftmax",
     "Masking",
@@ -149,6 +155,7 @@ __all__ = [
     "Neuron",
     "Normalization",
     "PCAColor",
+    "PReLU",
     "Permute",
     "Pooling",
     "RMSNormalization",
@@ -157,6 +164,7 @@ __all__ = [
     "RandomCrop",
     "RandomErasing",
     "RandomFlip",
+    "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
@@ -179,3 +187,13 @@ __all__ = [
     "set_dtype_policy",
     "set_seed",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Keras's second names for its layers, such as MaxPool2D; for the rest an error that says what to write."""
+        full = full_name(name, __all__)
+        if full is None:
+            raise absent("layers", name, __all__)
+        return globals()[full]

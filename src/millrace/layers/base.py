@@ -14,7 +14,7 @@ import numpy as np
 from millrace import functional as mr
 from millrace.ir.core import Expression, Value, current_layer, layer_scope, snake
 from millrace.ir.dims import product, shape_text
-from millrace.ir.errors import ArgumentError, MillraceError, ShapeError, one_of
+from millrace.ir.errors import ArgumentError, MillraceError, ShapeError
 from millrace.ir.state import Variable
 from millrace.ir.types import TensorType
 from millrace.layers import initializers, regularizers
@@ -22,6 +22,7 @@ from millrace.layers.activations import activation_name
 from millrace.layers.arguments import flag
 from millrace.layers.calls import Call, Given, mask_of, record, set_mask
 from millrace.layers.initializers import first_values
+from millrace.layers.keras_names import LAYER_ARGUMENTS, refused
 from millrace.layers.messages import accepted, naming_the_layer, told, wanted
 from millrace.layers.policy import POLICIES, checked_policy, current_policy
 from millrace.layers.saved import restored, saved_form
@@ -79,6 +80,9 @@ class Layer:
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
         layer = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
+        ours = cls.__module__.startswith("millrace.")  # a layer of the user's own means by its arguments what it likes
+        if ours and (unknown := [name for name in kwargs if name not in accepted(cls)]):
+            raise refused(cls.__name__, unknown, accepted(cls), LAYER_ARGUMENTS)
         try:
             bound = signature.bind(layer, *args, **kwargs)
         except TypeError as error:
@@ -88,11 +92,7 @@ class Layer:
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 given |= given.pop(parameter.name, {})
-        if cls.__module__.startswith("millrace."):  # a layer of the user's own means by its arguments what it likes
-            known = accepted(cls)
-            for name in given:
-                if name not in known:
-                    raise one_of(f"argument of {cls.__name__}", name, known)
+        if ours:
             for name, parameter in signature.parameters.items():
                 if isinstance(parameter.default, bool):
                     flag(given.get(name, False), f"{cls.__name__}: {name}")

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from millrace.ir.dims import shape_text
 from millrace.ir.errors import ArgumentError, ShapeError, one_of
 from millrace.ir.graph import Graph
 from millrace.layers.identify import identified
+from millrace.layers.keras_names import absent
 
 _seed = 0
 
@@ -340,3 +341,12 @@ def first_values(identifier: Any, shape: tuple[int, ...], stream: str, dtype: st
             raise ArgumentError(f"the initializer {rule!r} gave {list(made.shape)}, the weight is {list(shape)}.")
         return made
     raise ArgumentError(f"an initializer is a function of (shape) or (shape, dtype); {rule!r} takes something else.")
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Keras's second names: he_normal for HeNormal."""
+        if name in Initializer.known:
+            return Initializer.known[name]
+        raise absent("initializers", name, [*Initializer.known, *globals()])

@@ -89,6 +89,8 @@ class OrthogonalRegularizer(Regularizer):
         return self.factor * 0.5 * mr.sum(mr.abs(cosines)) / max(n * (n - 1) / 2, 1.0)
 
 
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer  # Keras's second names for them
+
 SHORT = {"L1": "l1", "L2": "l2", "L1L2": "l1l2", "l1_l2": "l1l2"}
 
 

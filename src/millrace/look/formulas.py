@@ -42,7 +42,10 @@ def formula(call: LayerCall) -> str:
     kind = SAME.get(call.kind, call.kind)
     if kind == "Pooling":
         kind = "MaxPooling2D" if getattr(call.layer, "kind", "") == "max" else "AveragePooling2D"
-    return FORMULAS.get(kind, "").replace("{activation}", activation_of(call.layer))
+    text = FORMULAS.get(kind, "")
+    if tuple(getattr(call.layer, "dilation_rate", (1, 1))) != (1, 1):
+        text = text.replace("s + a −", "s + a·d −").replace("s + b −", "s + b·d −")
+    return text.replace("{activation}", activation_of(call.layer))
 
 
 def worked(call: LayerCall, place: Sequence[int], say: Say) -> list[str]:

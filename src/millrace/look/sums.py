@@ -14,6 +14,7 @@ from millrace.layers.heads import Softmax
 from millrace.layers.pooling import AveragePooling2D, MaxPooling2D, Pooling
 from millrace.look.drawn import activation_of, drawn, packed
 from millrace.look.looking import Edit, Looking
+from millrace.look.meanings import pads_of
 
 TERMS, SHARES = 12, 10  # of a weighted sum, and of a softmax: so many are listed, the largest
 SENT = 4_000_000  # numbers of a layer's input that are sent for its window to move over
@@ -46,8 +47,6 @@ def convolution(looking: Looking, name: str, number: int, edits: list[Edit]) -> 
     kernel = looking.weight(layer.name, edits)
     channels = kernel.shape[2]
     first = number // (kernel.shape[3] // layer.groups) * channels
-    batch = layer.calls[0].inputs[0].type
-    pads = layer.pads(batch, layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
     return {
         "map": number,
         "maps": call.output.shape[-1],
@@ -59,7 +58,7 @@ def convolution(looking: Looking, name: str, number: int, edits: list[Edit]) -> 
         "original": packed(looking.weight(layer.name)[..., number]),
         "window": list(layer.kernel_size),
         "strides": list(layer.strides),
-        "pads": [list(pair) for pair in pads],
+        "pads": [list(pair) for pair in pads_of(layer)],
         "dilation": list(layer.dilation_rate),
         "bias": None if layer.bias is None else float(layer.bias.numpy()[number]),
         "activation": activation_of(layer),
@@ -74,7 +73,6 @@ def pooling(looking: Looking, name: str, number: int, edits: list[Edit]) -> dict
     call = looking.call(name, edits)
     layer: Any = call.layer
     number = checked(number, call.output.shape[-1], "map")
-    pads = layer.pads(layer.calls[0].inputs[0].type, layer.pool_size, layer.strides, layer.padding, (1, 1))
     return {
         "map": number,
         "maps": call.output.shape[-1],
@@ -82,7 +80,7 @@ def pooling(looking: Looking, name: str, number: int, edits: list[Edit]) -> dict
         "size": [*call.given[0].shape[:2], 1],
         "window": list(layer.pool_size),
         "strides": list(layer.strides),
-        "pads": [list(pair) for pair in pads],
+        "pads": [list(pair) for pair in pads_of(layer)],
         "kind": layer.kind,
         "output": packed(call.output[:, :, number]),
         "out": list(call.output.shape[:2]),

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from millrace.explain.activations import LayerCall
+from millrace.explain.activations import LayerCall, weight_names
 from millrace.ir.errors import ArgumentError
 from millrace.look.drawn import AT_ONCE, dots, drawn, shown
 from millrace.look.formulas import formula, worked
 from millrace.look.looking import Edit, Looking
+from millrace.look.meanings import meanings
 from millrace.look.sums import convolution, dense, maps, panel_of, pooling, softmax
 from millrace.words import words
 
@@ -64,13 +65,15 @@ class Views:
     def layer(self, question: Question, edits: list[Edit]) -> dict[str, Any]:
         """What stands above a layer's panel."""
         call = self.looking.call(str(question.get("name")), edits)
-        told = words("look", self.language)["kinds"]
-        layer: Any = call.layer
-        weights = {} if layer is None else {name: list(array.shape) for name, array in call.weights.items()}
+        said = words("look", self.language)
+        told, where = said["kinds"], said["where"]
+        # as many numbers as `parameters` counts: a random state is none
+        weights = {name: list(one.shape) for name, one in weight_names(call.layer).items() if one.type.is_float}
         return {
             **self._summary(call),
             "about": told.get(call.kind, told["other"]),
             "formula": formula(call),
+            "where": meanings(call, lambda key, **what: where[key].format(**what)),
             "panel": panel_of(call),
             "takes": [list(array.shape) for array in call.given],
             "weights": weights,

@@ -1,6 +1,9 @@
 """Networks that are known by name, each a page, with the data and settings that train them."""
 
+from typing import TYPE_CHECKING, Any
+
 from millrace.ir.errors import one_of
+from millrace.layers.keras_names import absent
 from millrace.models.alexnets import alexnet
 from millrace.models.char_rnn import CHAR_RNN
 from millrace.models.cifar_quick import CIFAR_QUICK
@@ -16,6 +19,7 @@ from millrace.models.perceptron import PERCEPTRON
 from millrace.models.recipe import Demonstration, Recipe
 from millrace.models.resnet18 import RESNET18
 from millrace.models.sentiment import SENTIMENT
+from millrace.training.model import Model, Sequential, load_model
 
 RECIPES: dict[str, Recipe | Demonstration] = {
     recipe.name: recipe
@@ -33,4 +37,10 @@ def recipe(name: str) -> Recipe | Demonstration:
     return RECIPES[name]
 
 
-__all__ = ["RECIPES", "Demonstration", "Recipe", "alexnet", "recipe", "ten_crops"]
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise absent("models", name, __all__)
+
+
+__all__ = ["RECIPES", "Demonstration", "Model", "Recipe", "Sequential", "alexnet", "load_model", "recipe", "ten_crops"]

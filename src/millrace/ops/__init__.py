@@ -1,5 +1,7 @@
 """The vocabulary: one class an operation, one file a family. Importing this registers every operation."""
 
+from typing import Any
+
 from millrace.ops import (
     arithmetic,
     compare,
@@ -41,3 +43,10 @@ __all__ = [
     "stages",
     "weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(
+        f"millrace.ops has no {name!r}: it holds the classes of operations. What Keras has in ops "
+        f"stands in millrace itself: look for mr.{name}."
+    )

@@ -41,6 +41,11 @@ def reduction_formula(fold: str, x: TensorType, axes: tuple[int, ...], element: 
     return Formula(f"{at('out', out)} = {fold}({body}{loops})" if axes else f"{at('out', out)} = {body}")
 
 
+def over(axes: tuple[int, ...]) -> str:
+    """The axes of a fold as it is typed; nothing where it folds none."""
+    return f", axis={axes[0] if len(axes) == 1 else axes}" if axes else ""
+
+
 class Reduction(Primitive, abstract=True):
     """A fold over some axes, which vanish from the shape."""
 
@@ -58,7 +63,7 @@ class Reduction(Primitive, abstract=True):
         return reduction_formula(self.fold, x, self.axes)
 
     def notation(self, x: str) -> str:
-        return f"{self.fold}({x}, axis={self.axes[0] if len(self.axes) == 1 else self.axes})"
+        return f"{self.fold}({x}{over(self.axes)})"
 
     def latex(self, x: str) -> str:
         return called(self.fold, x, below=axes_below(self.axes))
@@ -458,7 +463,7 @@ class Mean(Composite):
         return Formula(f"{total.text} / {count}")
 
     def notation(self, x: str) -> str:
-        return f"mean({x}, axis={self.axes[0] if len(self.axes) == 1 else self.axes})"
+        return f"mean({x}{over(self.axes)})"
 
     def latex(self, x: str) -> str:
         return called("mean", x, below=axes_below(self.axes))

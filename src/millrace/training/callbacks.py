@@ -1,5 +1,8 @@
 """What happens beside the steps: progress on the terminal, records on disk, checkpoints, early ends."""
 
+from typing import TYPE_CHECKING, Any
+
+from millrace.layers.keras_names import absent
 from millrace.training.advice import Advice
 from millrace.training.callback import Callback, History, Logs, in_order, put_arrays, restore, states, take_arrays
 from millrace.training.monitors import (
@@ -39,3 +42,8 @@ __all__ = [
     "states",
     "take_arrays",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise absent("callbacks", name, __all__)

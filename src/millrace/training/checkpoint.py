@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from millrace.data.holding import PARTIAL, put
-from millrace.ir.errors import FileError
+from millrace.ir.errors import ArgumentError, FileError
 
 FORMAT = 2  # 1 had one SHA-256 over everything
 SUMS = ("check", "crc32", "sha256")
@@ -29,8 +29,21 @@ DTYPES = {
 }  # fmt: skip
 
 
+FOREIGN = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx")  # what the endings of other formats are
+
+
 class DamagedError(FileError):
     """A file whose content is not what was written."""
+
+
+def check_ending(path: str | Path) -> None:
+    """Raise ArgumentError for a file called as another program's: the next reader would take it for one."""
+    foreign = Path(path).suffix.lower()
+    if foreign in FOREIGN:
+        raise ArgumentError(
+            f"{path}: Millrace writes safetensors files, and {foreign} names another format. Call it "
+            f"{Path(path).with_suffix('.safetensors').name}."
+        )
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
@@ -43,6 +56,8 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         put(path, *parts, partial=temporary)
     except OSError as error:
+        if path.is_dir():
+            raise FileError(f"cannot write {path}: it is a folder. Give a file.") from None
         kept = f"The earlier {path.name} is untouched." if path.exists() else "Nothing was written."
         size = sum(len(part) for part in parts)
         raise FileError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from millrace.data.arrays import Arrays, checked_array, checked_labels
 from millrace.ir.core import Value
+from millrace.ir.dims import shape_text
 from millrace.ir.errors import ArgumentError, DataError
 from millrace.ir.leaves import Placeholder
 from millrace.ir.types import as_dtype
@@ -135,6 +136,7 @@ def _answers_of(steps: Steps, outputs: Sequence[Value], y: Any, name: str) -> li
             raise DataError(f"{label} is missing: give the right answer for each example.")
         one = _as_the_loss_wants(np.asarray(one) if not hasattr(one, "ndim") and len(np.shape(one)) else one, answer,
                                  output, label)  # fmt: skip
+        check_places(one, answer, output, label)
         target = checked_array(one, answer.target.type, label)
         classes = loss.classes(output)
         if classes is None:
@@ -146,6 +148,22 @@ def _answers_of(steps: Steps, outputs: Sequence[Value], y: Any, name: str) -> li
             loss.check(target, label, last if isinstance(last, int) else 2)
         made.append((target, label))
     return made
+
+
+def check_places(y: Any, answer: Answer, output: Any, name: str) -> None:
+    """Raise DataError where the network answers at each place of an example, and y once for each example."""
+    wanted, ndim = answer.target.type, getattr(y, "ndim", 0)
+    places = output.shape[1:-1]
+    once = ndim == 1 or (ndim == 2 and y.shape[-1] in (1, output.shape[-1]))
+    column = ndim == wanted.ndim == 2 and y.shape[1] == 1 and isinstance(wanted.shape[1], int) and wanted.shape[1] > 1
+    if not places or not once or (ndim >= wanted.ndim and not column) or y.shape == wanted.shape[1:]:
+        return
+    pooling = f" or GlobalAveragePooling{len(places)}D()" if len(places) <= 3 else ""
+    raise DataError(
+        f"{name} has examples of shape {shape_text(y.shape[1:])}, the model takes {shape_text(wanted.shape[1:])}: its "
+        f"output {shape_text(output.shape[1:])} answers at each of its places. For one answer an example put "
+        f"Flatten(){pooling} before the last layer."
+    )
 
 
 def _as_the_loss_wants(y: Any, answer: Answer, output: Any, name: str) -> Any:

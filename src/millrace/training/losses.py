@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millrace.layers.identify import identified
+from millrace.layers.keras_names import absent
 from millrace.training.crossentropies import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -77,3 +78,11 @@ __all__ = [
     "loss",
     "per_example",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in Loss.known:
+            kind = Loss.known[name].__name__
+            raise AttributeError(f"millrace.losses has no {name!r}. Write loss={name!r}, or mr.losses.{kind}().")
+        raise absent("losses", name, globals())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable, here, snapshot
 from millrace.layers.base import Layer
 from millrace.layers.calls import limit_numbers, limit_of, mask_of
+from millrace.layers.keras_names import NAMES, absent
 from millrace.training import architecture
-from millrace.training.checkpoint import save_arrays
+from millrace.training.checkpoint import check_ending, save_arrays
 from millrace.training.checkpoints import Checkpoints
 from millrace.training.kept import Held, take_over
 from millrace.training.sharded import loaded
@@ -44,6 +46,12 @@ class Model(Trainer, Layer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "call" in vars(cls) and not cls.__module__.startswith("millrace."):
+            raise ArgumentError(
+                f"{cls.__name__} has a call of its own: a model here is a graph from inputs to outputs. Make it a "
+                f"layer, class {cls.__name__}(mr.layers.Layer), which may hold layers, and the model of it: "
+                f"x = mr.Input(shape), mr.Model(x, {cls.__name__}()(x))."
+            )
         for name in ("train_step", "test_step", "predict_step"):
             if name in vars(cls):
                 raise ArgumentError(
@@ -203,18 +211,14 @@ class Model(Trainer, Layer):
         Raises FileError where it cannot be written, and then leaves the earlier file as it was.
         """
         self._need_graph("save")
-        foreign = Path(path).suffix.lower()
-        if foreign in FOREIGN:
-            raise ArgumentError(
-                f"{path}: Millrace writes safetensors files, and {foreign} names another format. Call it "
-                f"{Path(path).with_suffix('.safetensors').name}."
-            )
+        check_ending(path)
         with Held(self, progress) as held:
             save_arrays(path, held.whole_arrays(self.state), held.about)
 
     def save_weights(self, path: str | Path) -> None:
         """Keep the weights alone in one safetensors file, for `load_weights`.  Raises FileError as `save` does."""
         self._need_graph("save")
+        check_ending(path)
         about = {"kind": "weights", "progress": {}, "weights": [v.name for v in self.weights]}
         with snapshot(self.weights) as buffers:
             save_arrays(path, {v.name: here(v, b) for v, b in zip(self.weights, buffers, strict=True)}, about)
@@ -248,6 +252,14 @@ class Model(Trainer, Layer):
         """
         return take_over(self, *loaded(path), path)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What Keras's models have and this one has not: the error says what to write."""
+            if name in NAMES["model"]:
+                raise absent("model", name, ())
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
 
 class Sequential(Model):
     """Layers one after another: Sequential([mr.Input((8, 8, 1)), Conv2D(...), ..., Dense(10, "softmax")]).
@@ -266,8 +278,7 @@ class Sequential(Model):
         if not isinstance(layers, (list, tuple)):
             raise ArgumentError(f"Sequential takes a list of layers, got {layers!r}.")
         for layer in layers:
-            if not isinstance(layer, (Layer, Value)):
-                raise ArgumentError(f"Sequential takes layers, got {layer!r}.")
+            check_layer(layer)
         if layers and isinstance(layers[0], Value):
             self._waiting = self.layers = list(layers[1:])
             for value in self._waiting:
@@ -309,6 +320,7 @@ class Sequential(Model):
 
     def add(self, layer: Any) -> None:
         """One more layer at the end (or the Input, first)."""
+        check_layer(layer)
         if isinstance(layer, Value) and not self.built:
             self._join(layer)
         elif self.built:
@@ -328,9 +340,6 @@ class Sequential(Model):
             for layer in self._waiting:
                 value = layer(value)
         self._connect(first, value)
-
-
-FOREIGN = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx")  # what the endings of other formats are
 
 
 def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | None = None, engine: Any = None) -> Model:
@@ -356,3 +365,14 @@ def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | Non
     take_over(model, arrays, about, path)
     model.lost = [str(what) for what in about.get("lost") or []]
     return model
+
+
+def check_layer(layer: Any) -> None:
+    """Raise ArgumentError for what cannot stand in a Sequential, such as a layer's class in place of a layer."""
+    if isinstance(layer, type) and issubclass(layer, Layer):
+        takes = signature(layer).parameters.values()
+        needed = any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in takes)
+        name, inside = layer.__name__, "..." if needed else ""
+        raise ArgumentError(f"Sequential takes layers, got the class {name}: write {name}({inside}).")
+    if not isinstance(layer, (Layer, Value)):
+        raise ArgumentError(f"Sequential takes layers, got {layer!r}.")

@@ -17,6 +17,7 @@ from millrace.ir.stream import Stage
 from millrace.layers.arguments import whole
 from millrace.ops.stages import Every, Save
 from millrace.training.callback import Logs, states
+from millrace.training.checkpoint import check_ending
 from millrace.training.checkpoints import Checkpoints
 from millrace.training.kept import Held
 from millrace.training.monitors import Monitor
@@ -135,7 +136,7 @@ class ModelCheckpoint(Monitor):
     save_best_only: only where `monitor` improves (on initial_value_threshold, if that is given);
     save_weights_only: without layers and optimizer, for `load_weights`.
 
-    Raises ArgumentError for a name in filepath or monitor that the logs do not have.
+    Raises ArgumentError for another format's ending, and for a name in filepath or monitor that the logs do not have.
     Source: Keras ModelCheckpoint.
     """
 
@@ -147,6 +148,7 @@ class ModelCheckpoint(Monitor):
         save_weights_only: bool = False, mode: str = "auto", initial_value_threshold: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode)
+        check_ending(filepath)
         self.filepath, self.verbose = str(filepath), verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.initial_value_threshold = initial_value_threshold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,11 @@ from millrace.ir.graph import topological
 from millrace.ir.leaves import Placeholder
 from millrace.ir.mesh import Mesh, check_batch
 from millrace.ir.state import Variable
-from millrace.layers.arguments import number, whole
+from millrace.layers.arguments import flag, number, whole
 from millrace.layers.base import Layer
 from millrace.layers.calls import mask_of
 from millrace.layers.initializers import current_seed
+from millrace.layers.keras_names import ARGUMENTS, refused
 from millrace.training.callbacks import Advice, Callback, History, Progress, in_order, restore
 from millrace.training.compiled import Compiled
 from millrace.training.examples import batch_size_for, examples, inputs_of
@@ -33,6 +35,7 @@ from millrace.training.optimizers import optimizer as optimizer_named
 from millrace.training.program import TRAINING, VALIDATION, Program
 from millrace.training.step import Steps, predict_function
 
+BATCH_SIZE = 32  # where it is None, as in Keras
 SAID = 10  # classes that a message names
 
 
@@ -64,7 +67,7 @@ class Trainer:
     def compile(
         self, optimizer: Any = "sgd", loss: Any = None, metrics: Any = (), engine: Any = None,
         check_finite: bool = True, loss_weights: Any = None, weighted_metrics: Any = (), mesh: Mesh | None = None,
-        vitals: bool = True,
+        vitals: bool = True, **unknown: Any,
     ) -> None:  # fmt: skip
         """Decide how to train: optimizer, loss and metrics by name, as objects, or as functions f(y_true, y_pred).
 
@@ -81,6 +84,7 @@ class Trainer:
 
         Raises ArgumentError for an unknown name, or for a mesh of more devices than there are.
         """
+        known("compile", unknown)
         self._need_graph("compile")
         given = loss.values() if isinstance(loss, Mapping) else loss if isinstance(loss, (list, tuple)) else [loss]
         if all(one is None for one in given):
@@ -165,11 +169,11 @@ class Trainer:
         )  # fmt: skip
 
     def fit(
-        self, x: Any, y: Any = None, batch_size: int = 32, epochs: int = 1, validation_data: Any = None,
-        validation_split: float = 0.0, shuffle: bool = True, callbacks: Sequence[Callback] = (), verbose: int = 1,
-        initial_epoch: int = 0, initial_step: int = 0, seed: int | None = None, sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None, workers: int | None = None, max_queue_size: int | None = None,
-        on_broken: str = "skip",
+        self, x: Any, y: Any = None, batch_size: int | None = 32, epochs: int = 1, validation_data: Any = None,
+        validation_split: float = 0.0, shuffle: bool = True, callbacks: Sequence[Callback] | None = (),
+        verbose: int | str = 1, initial_epoch: int = 0, initial_step: int = 0, seed: int | None = None,
+        sample_weight: Any = None, class_weight: Mapping[int, float] | None = None, workers: int | None = None,
+        max_queue_size: int | None = None, on_broken: str = "skip", **unknown: Any,
     ) -> History:  # fmt: skip
         """Train on examples x [examples, ...] with right answers y, and return the curves.
 
@@ -188,6 +192,9 @@ class Trainer:
 
         Raises DataError for data that cannot be used, NonFiniteError when training breaks down.
         """
+        known("fit", unknown)
+        callbacks, batch_size = callbacks or (), BATCH_SIZE if batch_size is None else batch_size
+        spoken(verbose)
         for name, given in (("epochs", epochs), ("initial_epoch", initial_epoch), ("initial_step", initial_step)):
             whole(given, name, 0)
         if on_broken not in ON_BROKEN:
@@ -267,25 +274,43 @@ class Trainer:
         name = self.name if isinstance(self, Layer) else "model"
         return Program(self.training_steps, training, validation, effects, name)
 
-    def evaluate(self, x: Any, y: Any = None, batch_size: int = 32, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any = None, batch_size: int | None = 32, verbose: int | str = 0, sample_weight: Any = None,
+        return_dict: bool = True, **unknown: Any,
+    ) -> Any:  # fmt: skip
         """The loss and metrics over examples, or a source, without training: {"loss": ..., "accuracy": ...}.
 
         sample_weight: how much each example counts in the loss and in the weighted metrics [examples].
+        return_dict=False: the numbers alone, in the order of the dictionary, as Keras gives them unless told otherwise;
+        a single one where there is only the loss. verbose: taken as Keras has it; nothing is printed.
         Records of a source that are broken are left out, with a warning.
         """
+        known("evaluate", unknown)
+        spoken(verbose)
+        flag(return_dict, "return_dict")
+        batch_size = BATCH_SIZE if batch_size is None else batch_size
         whole(batch_size, "batch_size")
         self._given(x)
         source, _ = self._source(x, y, sample_weight, None)
         logs, broken = evaluate(self.training_steps, self._input(source, VALIDATION, batch_size))
         warn_of(broken, source.count)
-        return logs
+        if return_dict:
+            return Measured(logs)
+        return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
-    def predict(self, x: Any, batch_size: int = 32, engine: Any = None) -> Any:
+    def predict(
+        self, x: Any, batch_size: int | None = 32, engine: Any = None, verbose: int | str = 0, **unknown: Any
+    ) -> Any:
         """The output for each example, [examples, ...], without what only training does; a list for several.
 
-        x may be a source: of its records the inputs are taken. Raises DataError for examples that the model does not
-        take, and for a record that cannot be read, since each row of the output is an example's.
+        x may be a source: of its records the inputs are taken. verbose: taken as Keras has it; nothing is printed.
+
+        Raises DataError for examples that the model does not take, and for a record that cannot be read, since each row
+        of the output is an example's.
         """
+        known("predict", unknown)
+        spoken(verbose)
+        batch_size = BATCH_SIZE if batch_size is None else batch_size
         self._given(x)
         self._need_graph("predict")
         whole(batch_size, "batch_size")
@@ -311,6 +336,31 @@ class Trainer:
         # NumPy does little with bfloat16, so what mixed precision makes is handed out in float32
         made = [part.astype(np.float32) if part.dtype.name == "bfloat16" else part for part in made]
         return made if len(made) > 1 else made[0]
+
+
+class Measured(dict[str, float]):
+    """What evaluate has measured, by name. Keras gives a list: who asks for a number by its place is told."""
+
+    def __missing__(self, key: Any) -> float:
+        if isinstance(key, int):
+            raise ArgumentError(
+                f"evaluate gives a dictionary, {', '.join(map(repr, self))}: take a number by its name, or write "
+                "evaluate(..., return_dict=False) for a list."
+            )
+        raise KeyError(key)
+
+
+def known(method: str, unknown: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for arguments that a method does not take: it says what to write for those of Keras."""
+    if unknown:
+        takes = set(inspect.signature(getattr(Trainer, method)).parameters) - {"self", "unknown"}
+        raise refused(method, unknown, takes, ARGUMENTS)
+
+
+def spoken(verbose: Any) -> None:
+    """Raise ArgumentError for what Keras has no verbose for."""
+    if verbose not in (0, 1, 2, "auto"):
+        raise ArgumentError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}.")
 
 
 def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:

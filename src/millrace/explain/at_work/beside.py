@@ -9,7 +9,7 @@ import numpy as np
 from millrace import functional as mr
 from millrace import layers as L
 from millrace.explain.at_work import real_inputs as real
-from millrace.explain.at_work.functions import X, picture, told
+from millrace.explain.at_work.functions import X, told
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.rewrite import rules, simplify
@@ -52,8 +52,8 @@ told("dim", 'x = Input((dim("n"), 8)); mean(x, axis=1)', "rows", {"x": real.rows
 told("evaluate", "evaluate(tanh(x))", "spread", X, mr.tanh)
 told("function", "f = function([x], tanh(x)); f(picture)", "spread", X, mr.tanh)
 told(
-    "join_processes", 'join_processes(); shard(x, ["data", None])', "picture", {"x": picture},
-    lambda x: mr.shard(x, ["data", None]), "one_device",
+    "join_processes", 'join_processes(); mean(shard(x, ["data", None]), axis=0)', "pixels", VECTOR,
+    lambda x: mr.mean(mr.shard(x, ["data", None]), 0), "one_process",
 )  # fmt: skip
 told("load_model", 'load_model("model.safetensors")(x)', "pixels", VECTOR, _dense(activation="softmax"), "drawn")
 told("mask_of", "mask_of(Masking()(x))", "padded_rows", {"x": _padded}, _masked)

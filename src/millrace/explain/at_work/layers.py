@@ -11,6 +11,7 @@ from millrace import layers as L
 from millrace.explain.at_work import real_inputs as real
 from millrace.explain.at_work.cases import Case
 from millrace.explain.at_work.telling_weights import edges, evenly, shared, tents, with_weights
+from millrace.layers import initializers
 from millrace.layers.calls import mask_of
 
 LAYER_CASES: dict[str, Callable[[], Case]] = {}
@@ -47,6 +48,7 @@ SIMPLE: dict[str, tuple[str, Callable[[], np.ndarray], str, tuple[str, ...]]] = 
     "Cropping2D": ("Cropping2D(((4, 20), (16, 16)))", real.photograph, "photograph", ()),
     "Cutout": ("Cutout(24, seed=3)", real.photograph, "photograph", ("training_only",)),
     "Dropout": ("Dropout(0.5, seed=0)", real.grey, "grey", ("training_only",)),
+    "ELU": ("ELU()", real.spread_out, "spread", ()),
     "Flatten": ("Flatten()", real.digit, "digit", ()),
     "GaussianDropout": ("GaussianDropout(0.2, seed=0)", real.grey, "grey", ("training_only",)),
     "GaussianNoise": ("GaussianNoise(0.1, seed=0)", real.grey, "grey", ("training_only",)),
@@ -59,6 +61,7 @@ SIMPLE: dict[str, tuple[str, Callable[[], np.ndarray], str, tuple[str, ...]]] = 
     "GroupNormalization": ("GroupNormalization(groups=4)", real.edges_in_eight_directions, "edges", ()),
     "Identity": ("Identity()", real.grey, "grey", ()),
     "LayerNormalization": ("LayerNormalization()", lambda: real.rows_of_a_digit(), "rows", ()),
+    "LeakyReLU": ("LeakyReLU(0.1)", real.spread_out, "spread", ()),
     "LocalResponseNormalization": (
         "LocalResponseNormalization(n=5, k=0.05, alpha=1.0)", real.edges_in_eight_directions, "edges", ("strong_lrn",),
     ),
@@ -81,6 +84,7 @@ SIMPLE: dict[str, tuple[str, Callable[[], np.ndarray], str, tuple[str, ...]]] = 
         "RandomErasing(1.0, value_range=(0, 1), seed=2)", real.photograph, "photograph", ("training_only",),
     ),
     "RandomFlip": ('RandomFlip("horizontal", seed=0)', real.photograph, "photograph", ("training_only",)),
+    "ReLU": ("ReLU()", real.spread_out, "spread", ()),
     "RepeatVector": ("RepeatVector(8)", lambda: real.rows_of_a_digit()[:, 1], "row", ()),
     "Rescaling": ("Rescaling(1 / 255)", lambda: real.bytes_of(real.photograph()), "bytes", ()),
     "Reshape": ("Reshape((4, 16))", lambda: real.rows_of_a_digit(), "rows", ()),
@@ -250,6 +254,12 @@ def _() -> Case:
 
     code = 'Residual([Conv2D(1, 3, padding="same")])'
     return Case(code, {"x": real.grey()}, call, "grey", ("sharpen",), layer)
+
+
+@case("PReLU")
+def _() -> Case:
+    code = "PReLU(initializers.Constant(0.25), shared_axes=(1, 2))"
+    return on(code, real.spread_out(), "spread", given={"initializers": initializers})
 
 
 @case("TimeDistributed")

@@ -94,9 +94,10 @@ def as_picture(
 ) -> Picture:
     """One array with a caption that says which it is, and a description in numbers."""
     told, m = say["work"], seen.measured(array)
-    caption = f"{name}, {told[role]}"
+    caption = say["marks"]["pair"].format(name=name, role=told[role])
     if made.parts and made.shown < made.total:
-        caption += f" ({say['tiles'][made.parts].format(shown=made.shown, total=made.total)})"
+        tiles = say["tiles"][made.parts].format(shown=made.shown, total=made.total)
+        caption = say["marks"]["note"].format(text=caption, note=tiles)
     about = told["picture_about"].format(
         name=name, shape="×".join(map(str, array.shape)), least=short(m.least), greatest=short(m.greatest),
         mean=short(m.mean),
@@ -121,7 +122,7 @@ def change(case: Case, before: Mapping[str, np.ndarray], after: Mapping[str, np.
     m = seen.measured(difference)
     about = say["work"]["difference_about"].format(name=b, before=a, least=short(m.least), greatest=short(m.greatest))
     most = max(abs(m.least), abs(m.greatest)) or 1.0
-    caption = f"{say['work']['changed']}, {b} - {a}"
+    caption = say["marks"]["pair"].format(name=say["work"]["changed"], role=f"{b} - {a}")
     return Picture(caption, made.pixels, about, True, -most, most)
 
 
@@ -177,7 +178,8 @@ def statistics(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]
         for name, array in arrays.items():
             m = seen.measured(array)
             values = (m.mean, m.deviation, m.least, m.greatest)
-            rows.append([f"{name}, {told[role]}", f"{m.count:,}", *map(short, values), f"{m.zeros:.0%}"])
+            label = say["marks"]["pair"].format(name=name, role=told[role])
+            rows.append([label, f"{m.count:,}", *map(short, values), f"{m.zeros:.0%}"])
     keys = ("mean", "deviation", "least", "greatest", "zeros")
     return Listing(["", say["sizes"]["numbers"], *(told[key] for key in keys)], rows)
 

@@ -184,7 +184,7 @@ export class KernelPanel {
       lines.push(cells.flat().map((cell) => `${number(cell.x)} × ${cell.k < 0 ? `(${number(cell.k)})` : number(cell.k)}`).join(" + ") + ` = ${number(channelSum)}`);
     } else lines.push(say("sum_of", { count: products.length, sum: number(channelSum) }));
     if (w.channels > 1) lines.push(say("over_all", { count: w.channels, sum: number(total) }));
-    if (w.bias !== null) lines.push(`${number(total)} ${w.bias < 0 ? "−" : "+"} ${number(Math.abs(w.bias))} (${say("bias")}) = ${number(sum)}`);
+    if (w.bias !== null) lines.push(say("bias_added", { total: number(total), sign: w.bias < 0 ? "−" : "+", bias: number(Math.abs(w.bias)), sum: number(sum) }));
     const out = w.activate ? w.activate(sum) : null;
     if (w.activation !== "linear" && out !== null) lines.push(`${w.activation}( ${number(sum)} ) = ${number(out)}`);
     if (out === null) lines.push(say("activation_unknown", { name: w.activation, value: number(w.output[w.row * w.columns + w.column]) }));
@@ -290,6 +290,7 @@ export class KernelPanel {
   /** Say what the change did to the answer. */
   said(text = this.lastSaid ?? "") {
     this.lastSaid = text;
+    if (!this.effect) return;
     this.effect.textContent = this.edited.size ? text : say("change_hint");
     this.effect.className = this.edited.size ? "effect" : "effect hint";
     this.reset.disabled = !this.edited.size;

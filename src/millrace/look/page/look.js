@@ -4,16 +4,16 @@ import { ask, edits } from "/ask.js";
 import { showBars, summary } from "/bars.js";
 import { KernelPanel } from "/kernel.js";
 import { make, tell } from "/make.js";
-import { showMaps } from "/maps.js";
+import { Maps } from "/maps.js";
 import { Drawing } from "/network.js";
 import { PlacePanel, UnitPanel } from "/units.js";
-import { loadWords, say, sizes } from "/words.js";
+import { listing, loadWords, say, sizes } from "/words.js";
 
 const WAIT = 250; // milliseconds without a further change before the network is computed anew
 
 const LISTED = 4; // weights that are named
 
-let network, drawing, layer, panel, map = 0, waiting;
+let network, drawing, layer, panel, maps, map = 0, waiting;
 let wanted; // the layer that was chosen last, though its answer may not be here yet
 let turn = 0, round = 0; // of layers opened and of networks asked for: only the last one's answer is shown
 const places = Object.fromEntries(["lead", "panel", "panel-title", "panel-body", "bars", "drawing"].map((id) => [id, document.getElementById(id)]));
@@ -41,26 +41,30 @@ async function open(name, focus = true) {
   drawing.mark(name);
   places["panel-title"].textContent = say("layer_title", { name: layer.name });
   const numbers = make("section", { class: "work" });
-  const maps = make("section", { class: "all-maps" });
+  const all = make("section", { class: "all-maps" });
   const weights = Object.entries(layer.weights).map(([key, shape]) => `${key} ${sizes(shape)}`);
-  const parameters = weights.slice(0, LISTED).join(", ") + (weights.length > LISTED ? ", ..." : "");
-  const head = [make("p", { class: "about" }, make("b", {}, layer.kind), " ", layer.about)];
+  const parameters = listing(weights.slice(0, LISTED)) + (weights.length > LISTED ? say("list_more") : "");
+  const head = [make("p", { class: "about" }, make("b", {}, layer.kind), say("kind_mark"), layer.about)];
   if (layer.takes.length) {
-    head.push(make("p", { class: "flow" }, say("flow", { from: layer.takes.map(sizes).join(", "), to: sizes(layer.shape) }),
-      parameters ? ` ${say("parameters", { count: layer.parameters.toLocaleString("en"), weights: parameters })}` : ""));
+    head.push(make("p", { class: "flow" }, say("flow", { from: listing(layer.takes.map(sizes)), to: sizes(layer.shape) }),
+      parameters ? say("sentence_gap") + say("parameters", { count: layer.parameters.toLocaleString("en"), weights: parameters }) : ""));
   }
   if (layer.formula) head.push(make("p", { class: "formula" }, layer.formula));
+  if (layer.where.length) head.push(make("p", { class: "hint where" }, layer.where.join(say("sentence_gap"))));
   const text = layer.words.length ? listed(layer.words) : null;
   const titled = { maps: "the_maps", units: "the_units", steps: "the_steps", number: "the_units" }[layer.form];
   places["panel-body"].replaceChildren(...head, ...(layer.panel === "other" ? [] : [numbers]),
-    make("h3", {}, say(titled)), ...(text ? [text] : []), maps, ...(layer.panel === "other" ? [numbers] : []));
+    make("h3", {}, say(titled)), ...(text ? [text] : []), all, ...(layer.panel === "other" ? [numbers] : []));
+  const last = layer.name === network.bars.layer && layer.shape.at(-1) === network.bars.names.length;
+  const names = last ? network.bars.names : []; // its units are the classes; one unit may tell two classes apart
   if (layer.panel === "convolution" || layer.panel === "pooling") panel = new KernelPanel(numbers, layer, changed, choose);
   else if (layer.panel === "dense" || layer.panel === "softmax") {
-    panel = new UnitPanel(numbers, layer, layer.name === network.bars.layer ? network.bars.names : [], changed, choose);
-    map = layer.name === network.bars.layer ? Math.max(network.bars.values.indexOf(Math.max(...network.bars.values)), 0) : 0;
+    panel = new UnitPanel(numbers, layer, names, changed, choose);
+    map = names.length ? Math.max(network.bars.values.indexOf(Math.max(...network.bars.values)), 0) : 0;
     if (map >= layer.shape.at(-1)) map = 0;
   } else panel = new PlacePanel(numbers, layer);
-  await Promise.all([panel.show(map), showMaps(maps, layer, map, choose)]);
+  maps = new Maps(all, layer, names, () => map, choose);
+  await Promise.all([panel.show(map), maps.show()]);
   if (focus && mine === turn) {
     places.panel.focus({ preventScroll: true });
     const top = places.panel.getBoundingClientRect().top;
@@ -91,12 +95,14 @@ async function choose(n) {
 /** A number was changed: what follows is computed anew once no further change comes. */
 function changed() {
   clearTimeout(waiting);
-  waiting = setTimeout(async () => {
-    await refresh();
-    const text = summary(network, edited());
-    panel.said?.(text);
-    tell(text);
-  }, WAIT);
+  waiting = setTimeout(() => follow().catch(quiet), WAIT);
+}
+
+async function follow() {
+  await Promise.all([refresh(), maps.refill()]);
+  const text = summary(network, edited());
+  panel.said?.(text);
+  tell(text);
 }
 
 async function resetAll() {
@@ -113,7 +119,7 @@ async function start() {
   await refresh();
   document.getElementById("heading").textContent = network.name;
   places.lead.replaceChildren(
-    say(network.origin ? "trained" : "untrained", { origin: network.origin }), " ", say(network.held ? "shown_held" : "shown", { example: network.example }));
+    say(network.origin ? "trained" : "untrained", { origin: network.origin }), say("sentence_gap"), say(network.held ? "shown_held" : "shown", { example: network.example }));
   if (!network.origin) places.lead.classList.add("untrained");
   const asked = decodeURIComponent(location.hash.slice(1));
   const first = network.calls.find((call) => call.name === asked) ?? network.calls.find((call) => call.kind === "Conv2D") ?? network.calls.find((call) => call.kind !== "Input") ?? network.calls[0];

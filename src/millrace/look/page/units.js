@@ -2,7 +2,7 @@
 
 import { ask, edits } from "/ask.js";
 import { make } from "/make.js";
-import { number, percent, say } from "/words.js";
+import { number, percent, quotient, say } from "/words.js";
 
 export class UnitPanel {
   constructor(place, layer, names, changed, chosen) {
@@ -20,15 +20,22 @@ export class UnitPanel {
   }
 
   controls(given) {
-    const pick = make("input", { type: "number", min: 1, max: given.units, value: given.unit + 1, class: "pick-map",
+    const pick = this.names.length ? this.classes(given) : make("input", { type: "number", min: 1, max: given.units, value: given.unit + 1, class: "pick-map",
       onchange: (event) => this.chosen(Math.min(Math.max(Number(event.target.value) || 1, 1), given.units) - 1) });
-    const box = make("div", { class: "controls" }, make("label", {}, say("which_unit", { count: given.units.toLocaleString("en") }), " ", pick));
+    const box = make("div", { class: "controls" }, make("label", {}, say(this.names.length ? "which_class" : "which_unit", { count: given.units.toLocaleString("en") }), " ", pick));
     if (given.steps) {
       const step = make("input", { type: "number", min: 1, max: given.steps, value: given.step + 1,
         onchange: (event) => { this.step = Math.min(Math.max(Number(event.target.value) || 1, 1), given.steps) - 1; this.show(this.given.unit); } });
       box.append(make("label", {}, say("which_step", { count: given.steps }), " ", step));
     }
     return box;
+  }
+
+  /** The classes by name. */
+  classes(given) {
+    const pick = make("select", { class: "pick-map", onchange: (event) => this.chosen(Number(event.target.value)) });
+    for (let n = 0; n < given.units; n++) pick.append(make("option", { value: n, selected: n === given.unit }, this.names[n] ?? String(n + 1)));
+    return pick;
   }
 
   terms(given) {
@@ -53,9 +60,9 @@ export class UnitPanel {
     const listed = given.terms.reduce((sum, term) => sum + term.product, 0);
     lines.push(say("sum_listed", { sum: number(listed) }));
     if (given.rest.count) lines.push(say("sum_rest", { count: given.rest.count.toLocaleString("en"), sum: number(given.rest.sum) }));
-    if (given.bias !== null) lines.push(`${say("bias")}: ${number(given.bias)}`);
+    if (given.bias !== null) lines.push(say("bias_is", { bias: number(given.bias) }));
     lines.push(say("sum_all", { sum: number(given.sum) }));
-    if (given.activation !== "linear") lines.push(`${given.activation}: ${number(given.made)}`);
+    if (given.activation !== "linear") lines.push(say("activation_is", { name: given.activation, value: number(given.made) }));
     const last = lines.length - 1;
     this.effect = make("p", { class: "effect" });
     return [make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": say("largest_terms", { count: given.terms.length }) }, table),
@@ -99,14 +106,14 @@ export class UnitPanel {
         make("td", {}, number(row.exp)), make("td", {}, percent(row.share))));
     }
     table.append(body);
-    const own = shares.rows.find((row) => row.class === unit);
+    const own = shares.rows.find((row) => row.class === unit), { above, below, made } = quotient(own.exp, shares.total);
     return [
       make("h3", {}, "softmax"),
       make("p", { class: "hint" }, say("softmax_hint", { largest: number(shares.largest) })),
       make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": say("softmax_steps") }, table),
       make("div", { class: "sum" },
-        make("p", { class: "line" }, say("softmax_total", { count: shares.count.toLocaleString("en"), total: number(shares.total) })),
-        make("p", { class: "line result" }, `${name(unit)}: ${number(own.exp)} / ${number(shares.total)} = ${number(own.exp / shares.total)}`))];
+        make("p", { class: "line" }, say("softmax_total", { count: shares.count.toLocaleString("en"), total: below })),
+        make("p", { class: "line result" }, say("share_is", { name: name(unit), exp: above, total: below, share: made })))];
   }
 }
 
