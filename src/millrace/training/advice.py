@@ -19,6 +19,8 @@ class Advice(Callback):
     """
 
     everywhere = False
+    rank = 1
+    early = True  # a checkpoint holds what it has seen, up to the epoch that it stands for
 
     def __init__(self, language: str = "en") -> None:
         self.language = language

@@ -13,6 +13,7 @@ class Progress(Callback):
     """A bar for each epoch, with images/s, loss, metrics and the time left; plain lines without a terminal."""
 
     everywhere = False
+    rank = 1
 
     def __init__(self, unit: str = "images") -> None:
         self.unit = unit

@@ -211,7 +211,7 @@ class Trainer:
         history = History()
         unit = "images" if max(value.ndim for value in self.inputs) >= 4 else "examples"
         told = [] if any(isinstance(c, Advice) for c in callbacks) else [Advice()]
-        every = [*in_order([history, *callbacks]), *([Progress(unit), *told] if verbose else [])]
+        every = in_order([history, *([Progress(unit), *told] if verbose else []), *callbacks])
         if not processes().first:
             every = [callback for callback in every if callback.everywhere]
         here = (self.progress.get("epoch"), self.progress.get("step")) == (initial_epoch, initial_step)
