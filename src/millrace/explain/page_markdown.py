@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from html import escape
 
+from millrace.explain.charts import standalone
 from millrace.explain.page_html import image, mathml
 from millrace.explain.pages import Code, Figure, Listing, Math, Page, Part, Picture, Pictures, Text
 
@@ -34,8 +36,8 @@ def shown(part: Part) -> list[str]:
             return [row(columns), "|---" * len(columns) + "|", *(row(cells) for cells in rows)]
         case Pictures(pictures=pictures):
             return ['<div class="pictures">', *(figure(one) for one in pictures), "</div>"]
-        case Figure(caption=caption, svg=svg):
-            return [f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"]
+        case Figure(caption=caption, svg=svg, told=told):
+            return [f'<figure class="chart">{drawn(svg, told)}<figcaption>{escape(caption)}</figcaption></figure>']
 
 
 def fenced(text: str) -> list[str]:
@@ -50,6 +52,12 @@ def plain(text: str) -> str:
 
 def row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(plain(cell).replace("|", r"\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def drawn(svg: str, told: str) -> str:
+    """A drawing as an image of its own, so that its style and the page's do not meet."""
+    content = base64.b64encode(standalone(svg).encode()).decode()
+    return f'<img src="data:image/svg+xml;base64,{content}" alt="{escape(told)}">'
 
 
 def figure(one: Picture) -> str:
