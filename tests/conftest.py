@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from collections import Counter
 
 import pytest
 
@@ -16,9 +17,6 @@ def compile_cache(tmp_path_factory):
     os.environ["MILLRACE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
-_lacking = set()
-
-
 @pytest.fixture(scope="session")
 def real_data():
     """`real_data(name)` gives the folder of a published data set, or skips the test where it is not there."""
@@ -29,18 +27,17 @@ def real_data():
         try:
             return files(name)[0].parent
         except FileError as error:
-            _lacking.add(name)
             pytest.skip(f"needs the real {name}: set MILLRACE_DATA. {error}")
 
     return folder
 
 
 def pytest_terminal_summary(terminalreporter):
-    if _lacking:
-        names = ", ".join(sorted(_lacking))
-        terminalreporter.write_line(
-            f"SKIPPED what needs real data ({names}): set MILLRACE_DATA to the folder that holds them.", yellow=True
-        )
+    """Say loudly what was left out, and why; from the reports, since several processes run the tests and one speaks."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ").split(". ")[0] for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"SKIPPED {count}: {reason}", yellow=True)
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +49,24 @@ def known_layers():
     yield
     LAYERS.clear()
     LAYERS.update(before)
+
+
+@pytest.fixture
+def millrace(monkeypatch, capsys):
+    """Run the command in this process: what it printed, and its exit code."""
+    from millrace.cli.main import main
+
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments):
+        code = 0
+        try:
+            main(list(map(str, arguments)))
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        assert max(map(len, out.splitlines()), default=0) <= 80
+        return out, err, code
+
+    return run

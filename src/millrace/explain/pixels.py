@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from millrace.explain.pages import Picture
@@ -47,6 +49,18 @@ def scaled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     rows = (np.arange(height) + 0.5) * pixels.shape[0] / height
     columns = (np.arange(width) + 0.5) * pixels.shape[1] / width
     return pixels[rows.astype(int)][:, columns.astype(int)]
+
+
+def grid(parts: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Pictures of one size in rows, with a gap of one pixel that is not a number."""
+    height, width = parts[0].shape[:2]
+    columns = min(columns, len(parts))
+    rows = -(-len(parts) // columns)
+    made = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *parts[0].shape[2:]), np.nan)
+    for n, part in enumerate(parts):
+        y, x = (n // columns) * (height + 1), (n % columns) * (width + 1)
+        made[y : y + height, x : x + width] = part
+    return made
 
 
 def greys(picture: Picture) -> tuple[np.ndarray, np.ndarray]:

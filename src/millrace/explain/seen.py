@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from millrace.explain.pages import Picture
+from millrace.explain.pixels import grid
 
 FEW = 16  # numbers that are written out
 TILES = 4  # pictures of a batch, maps or frames that are shown side by side
@@ -33,16 +34,6 @@ def as_numbers(array: np.ndarray) -> np.ndarray:
         return x / 255
     x = x.astype(np.float64)
     return np.where(np.isfinite(x), x, np.nan)
-
-
-def tiled(pictures: list[np.ndarray]) -> np.ndarray:
-    """Pictures side by side, with a gap of one column that is not a number."""
-    height = pictures[0].shape[0]
-    gap = np.full((height, 1, *pictures[0].shape[2:]), np.nan)
-    row: list[np.ndarray] = []
-    for picture in pictures:
-        row += [picture, gap]
-    return np.concatenate(row[:-1], axis=1)
 
 
 def drawn(array: np.ndarray, what: str = "") -> Drawn | None:
@@ -84,7 +75,7 @@ def several(pictures: list[np.ndarray], parts: str) -> Drawn:
     """The first few of several pictures of one size."""
     if len(pictures) == 1:
         return Drawn(pictures[0])
-    return Drawn(tiled(pictures[:TILES]), parts, min(TILES, len(pictures)), len(pictures))
+    return Drawn(grid(pictures[:TILES], TILES), parts, min(TILES, len(pictures)), len(pictures))
 
 
 def curve(array: np.ndarray) -> np.ndarray | None:

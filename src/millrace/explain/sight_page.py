@@ -11,6 +11,9 @@ from millrace.explain.activations import LayerCall, Watch
 from millrace.explain.likeness import Alike
 from millrace.explain.mattered import Sight
 from millrace.explain.pages import Listing, Page, Part, Picture, Pictures, Section, Text
+from millrace.explain.pixels import grid
+from millrace.explain.seen import Drawn
+from millrace.explain.seen import picture as as_picture
 from millrace.ir.dims import shape_text
 from millrace.training.model import Model
 from millrace.words import words
@@ -176,13 +179,10 @@ def maps(table: Mapping[str, str], out: np.ndarray, comma: str) -> list[Part]:
     silent = int((strength == 0).sum())
     about = table["about"].format(**told(out))
     caption = table["caption"].format(numbers=comma.join(str(n + 1) for n in best))
-    pixels = grid([out[..., n] for n in best], MAPS)
-    signed = bool(out.min() < 0)
-    bound = float(np.abs(out).max()) or 1.0
-    low, high = (-bound, bound) if signed else (None, None)
+    drawn = Drawn(grid([out[..., n] for n in best], MAPS))
     return [
         Text(table["maps"].format(total=total, silent=silent, shown=len(best))),
-        Pictures([Picture(caption, pixels, about, signed, low, high)]),
+        Pictures([as_picture(caption, about, drawn)]),
     ]
 
 
@@ -194,11 +194,8 @@ def units(table: Mapping[str, str], out: np.ndarray, greatest: str) -> list[Part
     columns = min(len(out), max(COLUMNS, int(np.ceil(np.sqrt(2 * len(out))))))
     rows = np.full((-(-len(out) // columns), columns), np.nan)
     rows.ravel()[: len(out)] = out
-    signed = bool(out.min() < 0)
-    bound = float(np.abs(out).max()) or 1.0
-    low, high = (-bound, bound) if signed else (None, None)
-    picture = Picture(table["units_caption"], rows, table["about"].format(**told(out)), signed, low, high)
-    return [Text(text), Pictures([picture])]
+    about = table["about"].format(**told(out))
+    return [Text(text), Pictures([as_picture(table["units_caption"], about, Drawn(rows))])]
 
 
 def nearest_examples(said: Words, near: Alike | str, called: Any, answer: int, trained: bool) -> list[Part]:
@@ -240,18 +237,6 @@ def scaled(x: np.ndarray) -> np.ndarray:
     """From 0 to 1."""
     low, high = float(x.min()), float(x.max())
     return (x - low) / ((high - low) or 1.0)
-
-
-def grid(parts: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Pictures of one size in rows, with a gap of one pixel that is not a number."""
-    height, width = parts[0].shape[:2]
-    columns = min(columns, len(parts))
-    rows = -(-len(parts) // columns)
-    made = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *parts[0].shape[2:]), np.nan)
-    for n, part in enumerate(parts):
-        y, x = (n // columns) * (height + 1), (n % columns) * (width + 1)
-        made[y : y + height, x : x + width] = part
-    return made
 
 
 def peak(x: np.ndarray) -> tuple[int, int]:
