@@ -152,7 +152,7 @@ export class KernelPanel {
       }
       return cellElement;
     }));
-    const list = values.map(number);
+    const list = values.map((x) => number(x));
     const text = most
       ? `max( ${list.join(", ")} ) = ${number(result)}`
       : `( ${list.join(" + ")} ) / ${values.length} = ${number(result)}`;
