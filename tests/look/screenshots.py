@@ -1,6 +1,6 @@
 """The pictures of the page in the documentation: `python -m tests.look.screenshots [RUN]`, or `make screenshots`.
 
-RUN: a run of `millrace train digits`; one is trained for half a minute unless given.
+RUN: a run of `millrace train digits`; one is trained in some seconds unless given.
 """
 
 from __future__ import annotations

@@ -67,7 +67,16 @@ def test_every_layer_opens_and_shows_maps_and_numbers(page, calls):
         count = call.shape[-1]
         assert page.locator(".all-maps li").count() == count
         assert call.kind in page.inner_text("#panel-body .about")
+        assert page.locator("#panel .sum").first.inner_text().strip(), name
     assert not page.said
+
+
+def test_a_pooling_window_says_its_greatest(page, calls):
+    choose(page, "pool")
+    page.wait_for_function("document.querySelector('#panel .sum').textContent.includes('max(')")
+    row, column = (int(page.input_value(f"label:has-text('{name}') input")) - 1 for name in ("row", "column"))
+    result = number(page.locator("#panel .sum").first.inner_text())
+    assert result == pytest.approx(float(calls["pool"].output[row, column, 0]), rel=1e-3, abs=1e-6)
 
 
 def test_the_kernel_moves_by_arrow_keys_and_the_products_add_up(page, calls, subject):

@@ -78,6 +78,8 @@ class Looking:
                 calls = self.plain
                 for edit in key:  # each recomputes what follows it, so those that come first must be first
                     calls = self.watch.changed(calls, edit.layer, edit.weight, self.weight(edit.layer, [edit]))
+                if not all(np.isfinite(call.output).all() for call in calls if call.output.dtype.kind == "f"):
+                    raise DataError("these numbers lead to others that are too large to write: take smaller ones.")
                 self._edited[key] = calls
             self._edited.move_to_end(key)
             while len(self._edited) > REMEMBERED:

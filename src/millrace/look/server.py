@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from socketserver import TCPServer
 from typing import Any
 
 from millrace.ir.errors import ArgumentError, MillraceError
@@ -49,7 +51,19 @@ class LookServer(ThreadingHTTPServer):
             ) from None
         here = self.server_address[1]
         # a page of another host whose name was made to lead here is refused by the name that it asks for
-        self.hosts = {f"{ADDRESS}:{here}", f"localhost:{here}"}
+        self.hosts = {f"{name}:{here}" for name in (ADDRESS, "localhost")}
+        if here == 80:  # which browsers leave out
+            self.hosts |= {ADDRESS, "localhost"}
+
+    def server_bind(self) -> None:
+        """Without the name of this machine, which http.server asks the resolver for."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = ADDRESS, self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that leaves in the middle of an answer is no fault."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -94,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self._welcome():
             return
         text = self.headers.get("Content-Length", "")
-        if not text.isdigit() or int(text) > LONGEST:
+        if not (text.isascii() and text.isdigit()) or int(text) > LONGEST:
             return self._refuse(413, f"a question has at most {LONGEST:,} bytes, and says how many.")
         body = self.rfile.read(int(text))
         if self.headers.get_content_type() != "application/json":

@@ -98,9 +98,9 @@ class Views:
         if panel in ("dense", "softmax"):
             return (dense if panel == "dense" else softmax)(self.looking, name, number, step, edits)
         place = question.get("place", [])
-        if not isinstance(place, list) or len(place) != call.output.ndim:
-            raise ArgumentError(f"a place in {name} has {call.output.ndim} numbers.")
-        at = [int(n) for n in place]
+        if not isinstance(place, list) or [type(n) for n in place] != [int] * call.output.ndim:
+            raise ArgumentError(f"a place in {name} has {call.output.ndim} whole numbers.")
+        at = list(place)
         if not all(0 <= n < size for n, size in zip(at, call.output.shape, strict=True)):
             raise ArgumentError(f"{name} has no place {at}.")
         told = words("look", self.language)["worked"]

@@ -26,6 +26,7 @@ export async function ask(name, question = {}) {
     if (!reply.ok) throw new Error(answer.error);
   } catch (error) {
     trouble(error instanceof TypeError ? say("gone") : error.message);
+    error.told = true;
     throw error;
   }
   trouble("");

@@ -1,6 +1,6 @@
 // The page: the network on one side, the chosen layer in the middle, the answer on the other.
 
-import { ask, edits } from "/ask.js";
+import { ask, edits, trouble } from "/ask.js";
 import { showBars, summary } from "/bars.js";
 import { KernelPanel } from "/kernel.js";
 import { make, tell } from "/make.js";
@@ -127,6 +127,11 @@ async function start() {
   document.body.dataset.ready = "true";
 }
 
-const quiet = () => {}; // the page has said it already
+/** What the server refused is said already; whatever else went wrong must not pass in silence. */
+const quiet = (error) => {
+  if (error.told) return;
+  trouble(String(error));
+  console.error(error);
+};
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawing.show(network); open(wanted, false).catch(quiet); });
 start().catch(quiet);
