@@ -194,6 +194,12 @@ def test_edits_of_several_layers_hold_together_whatever_their_order(client, subj
         ("maps", {"name": "conv1", "first": "x"}, "whole number"),
         ("numbers", {"name": "hidden", "map": 99}, "no unit 100"),
         ("numbers", {"name": "norm", "place": [9, 0, 0]}, "no place"),
+        ("numbers", {"name": "norm", "place": ["x", 0, 0]}, "3 whole numbers"),
+        (
+            "network",
+            {"edits": [{"layer": "conv1", "at": [[1, n, 0, 0] for n in range(3)], "values": [3e38] * 3}]},
+            "too large",
+        ),
         ("nothing", {}, "unknown question"),
         ("network", {"edits": 3}, "edits are a list"),
         ("network", {"edits": [{"layer": "conv1", "at": [[0, 0, 0, 9]], "values": [1]}]}, "no place"),
