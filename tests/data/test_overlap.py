@@ -1,5 +1,7 @@
 """What two sources have in common: the same bytes, and almost the same pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,3 +65,22 @@ def test_several_inputs_are_one_content(data):
     training = Arrays([x, other], ["x", "other"])
     assert overlap(training, Arrays([x, other + 1], ["x", "other"]), inputs=2).same == 0
     assert overlap(training, Arrays([x, other], ["x", "other"]), inputs=2).same == 20
+
+
+class Broken(Arrays):
+    """Arrays of which some records cannot be read."""
+
+    def take(self, numbers):
+        taken = super().take(numbers)
+        return replace(taken, broken={n: "damaged" for n, number in enumerate(numbers) if number % 2})
+
+
+def test_a_broken_record_is_like_no_other(data):
+    x = data.x_train[:10]
+    assert overlap(Broken([x], ["x"]), Broken([x], ["x"])).same == 5
+
+
+def test_of_many_held_out_bytes_a_part_is_read_too(data, monkeypatch):
+    monkeypatch.setattr(room, "BYTES", data.x_train[:100].nbytes // 2)
+    found = overlap(arrays(data.x_train[:100]), arrays(data.x_train[:100]))
+    assert (found.read, found.held, found.same) == (50, 50, 50)

@@ -193,3 +193,42 @@ def test_a_file_of_an_older_millrace_is_gone_on_with(tmp_path):
     newer.load_weights(tmp_path / "older.safetensors")
     history = fit(newer, epochs=2, initial_epoch=1)
     assert [one.epoch for one in history.vitals] == [2] and history.vitals[0].weights["hidden/kernel"].update < 0.05
+
+
+@pytest.mark.parametrize(("size", "places"), [(2, [0, 1]), (7, [0, 2, 4, 6]), (8, [0, 2, 4, 6]), (36, [5, 17, 29])])
+def test_places_are_spread_over_an_axis(size, places):
+    from millrace.training.vitals import some
+
+    assert list(range(*some(size))) == places
+
+
+def test_what_was_said_is_not_said_again_by_a_run_that_goes_on(capsys):
+    told = mr.callbacks.Advice()
+    model = network(optimizer=mr.optimizers.SGD(0.01))
+    x, y = np.concatenate([X, X * 100]), np.concatenate([Y, Y])  # numbers far from 1
+    model.fit(x, y, epochs=1, verbose=0, callbacks=[told])
+    said = capsys.readouterr().out
+    assert said.count("advice:") == len(told.told) > 0
+    again = mr.callbacks.Advice()
+    again.restore(json.loads(json.dumps(told.state())))
+    model.fit(x, y, epochs=2, initial_epoch=1, verbose=0, callbacks=[again])
+    assert not set(capsys.readouterr().out.splitlines()) & set(said.splitlines())
+    assert again.facts == told.facts and again.told[: len(told.told)] == told.told
+
+
+def test_a_step_that_is_not_finite_leaves_no_trace():
+    model = network(optimizer=mr.optimizers.SGD(0.01))
+    model.fit(X, Y, batch_size=10, verbose=0, shuffle=False)
+    gauges = model.training_steps.gauges
+    kept = {v.name: v.numpy().copy() for v in (gauges.totals, gauges.before)}
+    with pytest.raises(mr.ir.errors.NonFiniteError):
+        model.fit(np.full_like(X, 1e38), Y, batch_size=20, verbose=0, shuffle=False)
+    assert np.isfinite(gauges.totals.numpy()).all() and not gauges.totals.numpy().any()  # reset at the epoch's start
+    np.testing.assert_array_equal(gauges.before.numpy(), kept[gauges.before.name])
+
+
+def test_the_scale_of_the_data_is_that_of_real_rows():
+    model = network()
+    x = np.full((3, 6), 4.0, np.float32)  # a batch of 8 is filled up
+    facts = model.program(x, Y[:3], batch_size=8).facts
+    assert facts.layer == "hidden" and facts.size == pytest.approx(4.0)

@@ -11,9 +11,10 @@ import numpy as np
 
 from millrace.data.source import ENCODED, Source
 
-BYTES = 2**26  # that are read of the examples to learn from, at most; where there are more, some, spread evenly
+BYTES = 2**26  # that are read of each of the two, at most; where there are more, some, spread evenly
 DIGEST = 16  # bytes of a content's hash
-ROWS = 1024  # records that are read in one go
+ROWS = 1024  # records that are read in one go, at most
+PIECE = 2**24  # bytes that they hold together, about
 COMPARED = 256  # held-out pictures that are laid beside all others
 SIDE = 8  # pixels along a side of the small pictures that are laid beside each other first
 ALIKE = 0.995  # correlation of two pictures that are almost the same
@@ -23,13 +24,13 @@ ALIKE = 0.995  # correlation of two pictures that are almost the same
 class Overlap:
     """What two sources have in common.
 
-    same: of the `held` examples of the second, how many have the content of one of the `read` that were read of the
-    first. near: of the `compared` pictures among the rest, how many are almost one of those.
+    same: of the `held` examples that were read of the second, how many have the content of one of the `read` that were
+    read of the first. near: of the `compared` pictures among the rest, how many are almost one of those.
     """
 
-    same: int
-    held: int
-    read: int
+    same: int = 0
+    held: int = 0
+    read: int = 0
     near: int = 0
     compared: int = 0
 
@@ -40,22 +41,32 @@ def overlap(training: Source, held: Source, inputs: int = 1) -> Overlap:
     Arrays of pictures are also laid beside each other: whether the correlation of their pixels is above ALIKE, first of
     small pictures, then of the whole ones.  Raises FileError where a source is gone.
     """
-    theirs = np.arange(held.count)
-    ours = few_enough(training, inputs)
+    ours, theirs = few_enough(training, inputs), few_enough(held, inputs)
     known = set(digests(training, ours, inputs))
     same = np.array([digest in known and digest != b"" for digest in digests(held, theirs, inputs)], bool)
     some = theirs[~same]
     if inputs > 1 or not len(some) or not (is_picture(training) and is_picture(held)):
-        return Overlap(int(same.sum()), held.count, len(ours))
+        return Overlap(int(same.sum()), len(theirs), len(ours))
     some = some[:: -(-len(some) // COMPARED)]
-    return Overlap(int(same.sum()), held.count, len(ours), almost_the_same(training, ours, held, some), len(some))
+    return Overlap(int(same.sum()), len(theirs), len(ours), almost_the_same(training, ours, held, some), len(some))
 
 
 def few_enough(source: Source, inputs: int) -> np.ndarray:
     """The numbers of the records to read."""
+    return np.arange(0, source.count, max(int(-(-source.count * size_of(source, inputs) // BYTES)), 1))
+
+
+def size_of(source: Source, inputs: int) -> float:
+    """Bytes of a record, about: the mean of the first few."""
     first = columns(source, np.arange(min(source.count, 16)), inputs)
-    size = sum(len(bytes_of(column[row])) for column in first for row in range(len(column))) / len(first[0])
-    return np.arange(0, source.count, max(int(-(-source.count * size // BYTES)), 1))
+    return sum(len(bytes_of(column[row])) for column in first for row in range(len(column))) / len(first[0])
+
+
+def pieces(source: Source, numbers: np.ndarray, inputs: int) -> Iterator[np.ndarray]:
+    """Numbers of records in pieces that fit into memory."""
+    rows = max(1, min(ROWS, int(PIECE / max(size_of(source, inputs), 1))))
+    for start in range(0, len(numbers), rows):
+        yield numbers[start : start + rows]
 
 
 def columns(source: Source, numbers: np.ndarray, inputs: int) -> tuple[Any, ...]:
@@ -68,8 +79,8 @@ def bytes_of(content: Any) -> bytes:
 
 def digests(source: Source, numbers: np.ndarray, inputs: int) -> Iterator[bytes]:
     """A hash of each record's content; b"" for a broken one."""
-    for start in range(0, len(numbers), ROWS):
-        taken = source.take(numbers[start : start + ROWS])
+    for some in pieces(source, numbers, inputs):
+        taken = source.take(some)
         for row in range(len(taken.columns[0])):
             if row in taken.broken:
                 yield b""
@@ -91,8 +102,7 @@ def almost_the_same(training: Source, ours: np.ndarray, held: Source, theirs: np
     pictures = columns(held, theirs, 1)[0]
     small = standard(shrunk(pictures))
     best, who = np.full(len(theirs), -1.0, np.float32), np.zeros(len(theirs), np.int64)
-    for start in range(0, len(ours), ROWS):
-        numbers = ours[start : start + ROWS]
+    for numbers in pieces(training, ours, 1):
         likeness = small @ standard(shrunk(columns(training, numbers, 1)[0])).T
         top = likeness.argmax(axis=1)
         value = likeness[np.arange(len(theirs)), top]

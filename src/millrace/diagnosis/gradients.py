@@ -20,8 +20,8 @@ def vanishing(record: Record) -> Finding | None:
 
     Not where steps are too large: those throw units to where no gradient comes from, and another rate mends it.
     """
-    ratios = [ratio(one.weights) for one in record.vitals]
-    if len(ratios) < EPOCHS or not all(one is not None and one < VANISHING for one in ratios[-EPOCHS:]):
+    ratios = [ratio(one.weights) for one in record.vitals[-EPOCHS:]]
+    if len(ratios) < EPOCHS or not all(one is not None and one < VANISHING for one in ratios):
         return None
     if too_large(record):
         return None

@@ -35,9 +35,9 @@ def too_high(record: Record) -> Finding | None:
 def too_low(record: Record) -> Finding | None:
     """Small steps from the beginning, and a loss that falls in every epoch and is far from where it could be."""
     loss = record.curves.get("loss", ())
-    if len(loss) < EPOCHS or not record.vitals or vanishing(record) is not None:
+    if len(loss) < EPOCHS or not record.vitals or not poor(record) or any(b >= a for a, b in pairwise(loss)):
         return None
     ratios = [ratio for one in record.vitals if (ratio := update_ratio(one)) is not None]
-    if not ratios or max(ratios) > SMALL or not poor(record) or any(b >= a for a, b in pairwise(loss)):
+    if not ratios or max(ratios) > SMALL or vanishing(record) is not None:
         return None
     return Finding("too_low", {"ratio": ratios[-1], "loss": loss[-1], "fall": 1 - loss[-1] / loss[-2]})

@@ -80,7 +80,7 @@ class Vitals:
 class Facts:
     """What is known of the data.
 
-    examples: how many there are to learn from. same: of the `held` held-out examples, how many have the content of one
+    examples: how many there are to learn from. same: of `held` held-out examples, how many have the content of one
     of the `read` to learn from that were compared. near: of `compared` other held-out pictures, how many are almost one
     of those. layer, size: the dense layer that takes the data, and the root mean square of what it takes.
     """

@@ -24,14 +24,19 @@ def dead(record: Record) -> Finding | None:
 
 def lasting(record: Record, rule: str, share: Callable[[Activity], float], limit: float) -> Finding | None:
     """The layer with the greatest share, of those where it is above the limit now and was in the epoch before."""
-    over = [{name for name, one in vitals.activations.items() if share(one) > limit} for vitals in record.vitals]
-    if len(over) < EPOCHS or not (found := set.intersection(*over[-EPOCHS:])):
+    recent = record.vitals[-EPOCHS:]
+    over = [{name for name, one in vitals.activations.items() if share(one) > limit} for vitals in recent]
+    if len(over) < EPOCHS or not (found := set.intersection(*over)):
         return None
     now = record.vitals[-1].activations
     worst = max(found, key=lambda name: share(now[name]))
-    before = next((n for n in range(len(over) - 1, -1, -1) if worst not in over[n]), -1)
+    since = record.vitals[-1].epoch
+    for vitals in reversed(record.vitals):
+        if worst not in vitals.activations or share(vitals.activations[worst]) <= limit:
+            break
+        since = vitals.epoch
     numbers: dict[str, float | str] = {
-        "layer": worst, "share": share(now[worst]), "since": record.vitals[before + 1].epoch,
+        "layer": worst, "share": share(now[worst]), "since": since,
         "units": now[worst].units, "kind": now[worst].kind,
     }  # fmt: skip
     return Finding(rule, numbers, [name for name in now if name in found])

@@ -81,13 +81,15 @@ class Layer:
         layer = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
         ours = cls.__module__.startswith("millrace.")  # a layer of the user's own means by its arguments what it likes
-        if ours and (unknown := [name for name in kwargs if name not in accepted(cls)]):
-            raise refused(cls.__name__, unknown, accepted(cls), LAYER_ARGUMENTS)
+        if ours and kwargs:
+            takes = accepted(cls)
+            if unknown := [name for name in kwargs if name not in takes]:
+                raise refused(cls.__name__, unknown, takes, LAYER_ARGUMENTS)
         try:
             bound = signature.bind(layer, *args, **kwargs)
         except TypeError as error:
-            takes = ", ".join(accepted(cls))
-            raise ArgumentError(f"{cls.__name__}: {error}. It takes: {takes or 'nothing'}.") from None
+            known = ", ".join(accepted(cls))
+            raise ArgumentError(f"{cls.__name__}: {error}. It takes: {known or 'nothing'}.") from None
         given = dict(list(bound.arguments.items())[1:])
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:

@@ -53,8 +53,9 @@ NAMES: dict[str, dict[str, str]] = {  # by room; "" is millrace itself
         "does the rest.",
         **{
             name: _BRANCHES.format(name.capitalize())
-            for name in ("add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate", "dot")
+            for name in ("add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate")
         },
+        "dot": "Write layers.Dot(axes=1)([a, b]).",
     },
     "callbacks": {
         "BackupAndRestore": "mr.callbacks.Checkpoint(directory), and fit(..., **model.resume(directory)) goes on.",
@@ -94,6 +95,7 @@ ARGUMENTS = {  # of methods of a model
     "steps_per_execution": _COMPILED,
     "auto_scale_loss": "leave it out: bfloat16 has the range of float32, so no loss is scaled.",
 }  # fmt: skip
+RENAMED = {"alpha": "negative_slope"}  # arguments that Keras has called otherwise, where a layer takes the new name
 LAYER_ARGUMENTS = {
     **dict.fromkeys(
         ("input_shape", "input_dim", "batch_input_shape", "batch_shape"),
@@ -103,7 +105,6 @@ LAYER_ARGUMENTS = {
         f"{name}_constraint": f"there are no constraints; {name}_regularizer keeps weights small."
         for name in ("kernel", "bias", "gamma", "beta", "alpha", "recurrent", "depthwise", "pointwise", "embeddings")
     },
-    "alpha": "call it negative_slope.",
     "data_format": "images are [batch, height, width, channels]: leave it out, and bring other data into this order.",
     "unroll": "leave it out: one loop runs all steps.",
     "implementation": "leave it out.",
@@ -125,6 +126,8 @@ def refused(what: str, given: Iterable[str], known: Iterable[str], instead: Mapp
     """The error for the first argument that `what` does not take."""
     takes = list(known)
     name = next(one for one in given if one not in takes)
+    if RENAMED.get(name) in takes:
+        return ArgumentError(f"{what} takes no {name}: call it {RENAMED[name]}.")
     if name in instead:
         return ArgumentError(f"{what} takes no {name}: {instead[name]}")
     return one_of(f"argument of {what}", name, takes)

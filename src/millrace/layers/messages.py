@@ -64,7 +64,7 @@ def told(layer: Any, path: str, values: Sequence[Value], error: MillraceError) -
     return f"{where}\n  {givers}:\n    {drawn}"
 
 
-def accepted(cls: type) -> list[str]:
+def accepted(cls: type) -> tuple[str, ...]:
     """Every argument that a layer's constructor takes, those of its bases among them."""
     found: dict[str, None] = {}
     for base in cls.__mro__:
@@ -75,4 +75,4 @@ def accepted(cls: type) -> list[str]:
         found |= dict.fromkeys(p.name for p in parameters if p.kind not in kinds)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return list(found)
+    return tuple(found)

@@ -1,6 +1,6 @@
 """The vocabulary: one class an operation, one file a family. Importing this registers every operation."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millrace.ops import (
     arithmetic,
@@ -45,8 +45,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    raise AttributeError(
-        f"millrace.ops has no {name!r}: it holds the classes of operations. What Keras has in ops "
-        f"stands in millrace itself: look for mr.{name}."
-    )
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module 'millrace.ops' has no attribute {name!r}")
+        raise AttributeError(
+            f"millrace.ops has no {name!r}: it holds the classes of operations. What Keras has in ops stands in "
+            "millrace itself, as far as it is there: mr.matmul, mr.softmax."
+        )

@@ -15,7 +15,7 @@ class Advice(Callback):
     """Prints a line when it becomes clear that something is wrong with a run; each thing is said once.
 
     `fit` has one unless verbose=0. language: "en" or "zh". What it knows, and how sure that is, stands in
-    docs/diagnosis.md; `findings` is what it has said.
+    docs/diagnosis.md; `findings` is what it has said in this process.
     """
 
     everywhere = False
@@ -39,7 +39,7 @@ class Advice(Callback):
         if not plan["initial_epoch"] and not plan["initial_step"]:
             self.reset()
         if self.steps.gauges is not None:
-            self.facts = plan["program"].facts
+            self.facts = self.facts or plan["program"].facts  # of a run that goes on they are known
             self.tell()
 
     def on_vitals(self, epoch: int, vitals: Vitals) -> None:
@@ -67,9 +67,11 @@ class Advice(Callback):
             "told": list(self.told),
             "curves": {k: list(v) for k, v in self.curves.items()},
             "vitals": [one.line() for one in self.vitals],
+            "facts": None if self.facts is None else self.facts.line(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.told = list(state["told"])
         self.curves = {name: list(curve) for name, curve in state["curves"].items()}
         self.vitals = [Vitals.of(line) for line in state["vitals"]]
+        self.facts = Facts(**state["facts"]) if state.get("facts") else None

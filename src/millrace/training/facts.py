@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 
-from millrace.data.overlap import overlap
+from millrace.data.overlap import Overlap, overlap
 from millrace.data.source import ENCODED
 from millrace.diagnosis.record import Facts
 from millrace.engines.function import function
@@ -26,20 +27,11 @@ def facts_of(steps: Steps, training: Input, held: Input | None) -> Facts:
     What cannot be read is not known; the run itself will say so.
     """
     inputs = len(steps.inputs)
-    shared = None
+    shared = Overlap()
     if held is not None and not (training.is_shared or held.is_shared):
         shared = overlap(training.source, held.source, inputs)
     layer, size = first_input(steps, training)
-    return Facts(
-        examples=training.source.count,
-        held=0 if shared is None else shared.held,
-        read=0 if shared is None else shared.read,
-        same=0 if shared is None else shared.same,
-        compared=0 if shared is None else shared.compared,
-        near=0 if shared is None else shared.near,
-        layer=layer,
-        size=size,
-    )
+    return Facts(examples=training.source.count, layer=layer, size=size, **asdict(shared))
 
 
 def first_input(steps: Steps, training: Input) -> tuple[str, float]:

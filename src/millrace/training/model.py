@@ -258,7 +258,7 @@ class Model(Trainer, Layer):
             """What Keras's models have and this one has not: the error says what to write."""
             if name in NAMES["model"]:
                 raise absent("model", name, ())
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return object.__getattribute__(self, name)  # raises what was wrong first, also within a property
 
 
 class Sequential(Model):
