@@ -64,13 +64,17 @@ def linked(page: Path, target: Path) -> str:
 
 def list_folder(inside: Path, target: Path) -> None:
     """A page that lists a folder: its documents as links, other files by name."""
+    listing = target / inside / LISTED
+    if listing.exists():
+        return
+    put(listing, "")  # a document in the folder may link to the folder
     lines = [f"# {inside}", ""]
     for path in sorted((ROOT / inside).iterdir()):
         page = path.relative_to(ROOT)
-        if path.suffix == ".md":
-            put(target / page, linked(page, target) if page not in pages() else (ROOT / page).read_text("utf-8"))
+        if path.suffix == ".md" and page not in pages():
+            put(target / page, linked(page, target))
         lines.append(f"- [{path.name}]({path.name})" if path.suffix == ".md" else f"- `{path.name}`")
-    put(target / inside / LISTED, "\n".join(lines) + "\n")
+    put(listing, "\n".join(lines) + "\n")
 
 
 def outside_code(text: str) -> str:

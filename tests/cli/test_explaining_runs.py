@@ -51,6 +51,11 @@ def test_without_a_picture_it_takes_a_held_out_one_and_writes_a_page(run, millra
     assert 'lang="zh-Hans"' in page and "哪些像素起了作用" in page and page.rstrip().endswith("</html>")
 
 
+def test_a_network_by_name_has_learned_nothing_yet(picture, millrace):
+    out, err, code = millrace("explain", "digits", picture)
+    assert (code, err) == (0, "") and "Nothing has been learned yet" in " ".join(out.split())
+
+
 def test_what_is_no_picture_is_refused_by_name(run, tmp_path, millrace):
     (tmp_path / "notes.txt").write_text("no picture")
     _, err, code = millrace("explain", run, tmp_path / "notes.txt")

@@ -85,7 +85,9 @@ def test_the_worked_convolution_is_that_of_plain_loops():
 def test_parameters_are_the_papers_and_those_of_a_real_dense_layer():
     assert convolution.shared_and_dense(*convolution.ALEXNET) == (34_944, (227 * 227 * 3 + 1) * 55 * 55 * 96)
     shared, dense = convolution.shared_and_dense(*convolution.SMALL)
-    assert (shared, dense) == (160, convolution.dense_parameters(64, 6 * 6 * 16))
+    real = mr.layers.Dense(6 * 6 * 16)
+    real(mr.Input((64,)))
+    assert (shared, dense) == (160, real.count_params())
 
 
 def test_a_kernel_over_time_tells_directions_apart_and_one_on_pictures_does_not():

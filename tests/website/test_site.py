@@ -55,6 +55,21 @@ def test_a_link_to_a_missing_file_of_the_project_is_refused(tmp_path, monkeypatc
         stage(tmp_path / "staged", {})
 
 
+def test_a_folder_that_is_linked_is_listed_and_its_pages_stay_as_they_are(tmp_path, monkeypatch):
+    import website.staging as staging
+
+    project = tmp_path / "project"
+    (project / "docs").mkdir(parents=True)
+    (project / "docs" / "a.md").write_text("text:\n- [all](../docs)\n")
+    (project / "docs" / "b.md").write_text("[all](../docs)\n")
+    monkeypatch.setattr(staging, "ROOT", project)
+    monkeypatch.setattr(staging, "pages", lambda: [staging.Path("docs/a.md")])
+    stage(tmp_path / "staged", {})
+    listed = (tmp_path / "staged" / "docs" / "files.md").read_text()
+    assert "[a.md](a.md)" in listed and "[b.md](b.md)" in listed
+    assert (tmp_path / "staged" / "docs" / "a.md").read_text() == "text:\n\n- [all](../docs/files.md)\n"
+
+
 def test_a_list_after_a_line_gets_room():
     assert parted("a:\n- one\n- two\nb") == "a:\n\n- one\n- two\nb"
     assert parted("```\na:\n- no list\n```") == "```\na:\n- no list\n```"

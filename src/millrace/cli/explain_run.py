@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,9 @@ NEAREST = 6
 
 
 def explain_run(path: Path, image: Path | None, html: Path | None, lang: str) -> None:
-    """Print what the network of a run sees in a picture, or in the first held-out one of its own data.
+    """Print what a network sees in a picture, or in the first held-out one of its own data.
+
+    path: a run directory, a saved model, or the name of a network, which has learned nothing yet.
 
     html: a file to write the page to.
     Raises FileError for what is no run or cannot be read, ArgumentError for a network that takes no pictures.
@@ -38,7 +41,9 @@ def explain_run(path: Path, image: Path | None, html: Path | None, lang: str) ->
 
 def near(path: Path, found: Subject) -> Alike | str:
     """The nearest training examples; or why they cannot be shown."""
-    config = Run.open(path).config()
+    if path.is_file():
+        return f"{path} does not say what it learned from."
+    config: dict[str, Any] = Run.open(path).config() if path.is_dir() else {"model": str(path), "seed": 0}
     try:
         data = at_hand(configured(config), config["seed"])
         return alike(found.model, found.example, data.x_train, data.y_train, NEAREST)

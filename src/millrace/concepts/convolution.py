@@ -11,8 +11,7 @@ from millrace.concepts.concept import Concept, Finding
 from millrace.concepts.worked import grid, product_sum
 from millrace.explain.at_work.real_inputs import whole_photograph
 from millrace.explain.pages import Code, Listing, Math, Picture, Pictures
-from millrace.layers import Conv2D, Dense, Input
-from millrace.training.model import Model
+from millrace.layers import Conv2D, Input
 from millrace.words import words
 
 EDGE = np.array([[0, 0, 9, 9, 9]] * 5, np.float32)  # dark on the left, bright on the right
@@ -31,16 +30,10 @@ def convolved(picture: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def shared_and_dense(shape: tuple[int, ...], kernels: int, size: int, stride: int) -> tuple[int, int]:
     """Parameters of a convolution, and of a dense layer from the same numbers to the same numbers, biases included."""
     x = Input(shape)
-    made = Conv2D(kernels, size, strides=stride)(x)
-    shared = sum(int(np.prod(v.shape)) for v in Model(x, made).weights)
+    layer = Conv2D(kernels, size, strides=stride)
+    made, shared = layer(x), layer.count_params()
     outputs = int(np.prod(made.shape[1:]))
     return shared, (int(np.prod(shape)) + 1) * outputs
-
-
-def dense_parameters(inputs: int, outputs: int) -> int:
-    """What a dense layer really holds."""
-    x = Input((inputs,))
-    return sum(int(np.prod(v.shape)) for v in Model(x, Dense(outputs)(x)).weights)
 
 
 def experiment(language: str, say: Callable[[str], None]) -> Finding:

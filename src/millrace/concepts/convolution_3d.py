@@ -11,7 +11,6 @@ from millrace.concepts.concept import Concept, Finding
 from millrace.concepts.worked import grid, product_sum
 from millrace.explain.pages import Code, Listing, Math
 from millrace.layers import Conv2D, Conv3D, Input
-from millrace.training.model import Model
 from millrace.words import words
 
 FRAMES, SIDE = 3, 4
@@ -42,10 +41,10 @@ def by_picture(x: np.ndarray) -> np.ndarray:
 
 def parameters() -> tuple[int, int]:
     """Of 64 kernels of 3 by 3, and of 3 by 3 by 3, on three channels."""
-    flat, deep = Input((32, 32, 3)), Input((16, 32, 32, 3))
-    models = Model(flat, Conv2D(64, 3)(flat)), Model(deep, Conv3D(64, 3)(deep))
-    first, second = (sum(int(np.prod(v.shape)) for v in model.weights) for model in models)
-    return first, second
+    flat, deep = Conv2D(64, 3), Conv3D(64, 3)
+    flat(Input((32, 32, 3)))
+    deep(Input((16, 32, 32, 3)))
+    return flat.count_params(), deep.count_params()
 
 
 def experiment(language: str, say: Callable[[str], None]) -> Finding:

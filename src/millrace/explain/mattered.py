@@ -71,7 +71,7 @@ class Sight:
         slopes = mr.gradients(mr.sum(mr.log(chosen + TINY)), [seen], unconnected="zero")
         self.channels = int(given.shape[3])
         self._slopes = function([given, answer], [seen, slopes[0]], engine=engine)
-        self._answers = function([given], used[model.outputs[0]], engine=engine)
+        self.model, self.engine = model, engine
         size = given.shape[0]
         self._fixed = None if isinstance(size, Dim) else int(size)
 
@@ -86,13 +86,8 @@ class Sight:
 
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Of pictures [pictures, height, width, channels]: [pictures, classes]."""
-        size = self._fixed or BATCH
-        rows = []
-        for start in range(0, len(pictures), size):
-            some = pictures[start : start + size]
-            filled = np.concatenate([some, np.repeat(some[-1:], (self._fixed or len(some)) - len(some), axis=0)])
-            rows.append(np.asarray(self._answers(filled), np.float32)[: len(some)])
-        return np.concatenate(rows)
+        found: np.ndarray = self.model.predict(pictures, batch_size=BATCH, engine=self.engine)
+        return found.astype(np.float32)
 
     def slope(self, picture: np.ndarray, answer: int) -> Sensitivity:
         """By the gradient.  Source: Simonyan, Vedaldi and Zisserman 2014, section 3."""

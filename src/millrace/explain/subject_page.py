@@ -15,7 +15,6 @@ from millrace.explain.textbook import TEXTBOOK
 from millrace.explain.wording import indexed, math
 from millrace.ir import typeset
 from millrace.ir.core import snake
-from millrace.ir.errors import ArgumentError
 from millrace.words import Table, words
 
 PARTS = {"layer": "layers", "function": "functions", "optimizer": "optimizers", "loss": "losses"}
@@ -33,15 +32,9 @@ def part_of(subject: Subject) -> tuple[str, str]:
 
 
 def texts_of(subject: Subject, language: str) -> Table:
-    """Its purpose, use and avoid; where there are none yet, a sentence that says so."""
+    """Its purpose, use and avoid."""
     part, name = part_of(subject)
-    try:
-        found = words(part, language)
-    except ArgumentError:
-        found = {}
-    missing = words("page", language)["missing"]["text"].format(part=part, name=name)
-    names = (name, subject.name, snake(subject.name).replace("_", ""))
-    return next((found[one] for one in names if one in found), dict.fromkeys(("purpose", "use", "avoid"), missing))
+    return words(part, language)[name]
 
 
 def subject_page(subject: Subject, language: str = "en") -> Page:

@@ -34,10 +34,6 @@ def on(code: str, x: np.ndarray, what: str, *notes: str, make: Any = None, **mor
     return Case(code, {"x": x}, call, what, notes, layer, **more)
 
 
-def grey() -> np.ndarray:
-    return real.grey()
-
-
 SIMPLE: dict[str, tuple[str, Callable[[], np.ndarray], str, tuple[str, ...]]] = {
     # name: code, input, what it is, notes
     "Activation": ('Activation("tanh")', real.spread_out, "spread", ()),
