@@ -8,7 +8,6 @@ import millrace as mr
 from millrace.explain.likeness import alike
 from millrace.explain.mattered import Sight, starts
 from millrace.explain.pages import Pictures
-from millrace.explain.pixels import grid
 from millrace.explain.sight_page import sight_page
 from millrace.ir.errors import ArgumentError
 from millrace.layers import Conv2D, Dense, Dropout, Embedding, Flatten, GlobalAveragePooling1D, Input
@@ -170,9 +169,3 @@ def test_a_network_of_texts_is_refused():
     model = mr.Sequential([Input((7,), dtype="int32"), Embedding(10, 4), GlobalAveragePooling1D(), Dense(2, "softmax")])
     with pytest.raises(ArgumentError, match="take one picture"):
         Sight(model)
-
-
-def test_pictures_in_a_grid_stand_apart():
-    made = grid([np.full((2, 2), float(n)) for n in range(3)], 2)
-    assert made.shape == (5, 5) and np.isnan(made[2]).all() and made[0, 3] == 1.0 and made[4, 0] == 2.0
-    assert np.isnan(made[3:, 3:]).all()  # no fourth one

@@ -13,7 +13,7 @@ from millrace.concepts.concept import Concept, Finding
 from millrace.concepts.figures import line_figure
 from millrace.concepts.steps import BATCH, digits_model
 from millrace.explain.charts import Line
-from millrace.explain.derivation import derive
+from millrace.explain.derivation import derive, operations
 from millrace.explain.pages import Code, Listing, Math
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
@@ -97,7 +97,7 @@ def nodes_of_digits() -> tuple[int, int]:
     """The gradient's operations before and after simplification."""
     steps = digits_model().training_steps
     raw = Graph(steps.unguarded.inputs, steps.gradients)
-    return len(raw.nodes), len(simplify(raw).nodes)
+    return operations(raw), operations(simplify(raw))
 
 
 def experiment(language: str, say: Callable[[str], None]) -> Finding:

@@ -128,7 +128,7 @@ def derive(text: str, wrt: str | None = None) -> Derivation:
             Gradient(name, spelling.by(expression.names[name]), spelling.of(before), spelling.of(after), written(after))
             for name, before, after in zip(names, raw.outputs, simple.outputs, strict=True)
         ],
-        (_size(raw), _size(simple)),
+        (operations(raw), operations(simple)),
         try_out(expression.names, loss, names, simple.outputs),
     )
 
@@ -149,7 +149,7 @@ def _chosen(expression: Expression, wrt: str | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _size(graph: Graph) -> int:
+def operations(graph: Graph) -> int:
     """The operations of a graph: its nodes but inputs and constants."""
     return sum(not isinstance(node.op, (Placeholder, Constant)) for node in graph.nodes)
 
