@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
 PEERS := .venv-bench
 
-.PHONY: docs screenshots site train test test-slow soak check bench bench-gpu bench-input format lint types parity lock clean
+.PHONY: docs screenshots site train test test-slow soak check cpp bench bench-gpu bench-input format lint types parity lock clean
 
 train: $(VENV)/.run  ## train a convolutional network on handwritten digits and write a report
 	$(BIN)/millrace train $(ARGS)
@@ -25,7 +25,15 @@ check: $(VENV)/.dev  ## format, lint, types, tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
 
-bench: $(VENV)/.run $(PEERS)/.ready  ## speed and memory beside PyTorch, Keras and JAX, in one table
+cpp: $(VENV)/.dev  ## the C++ interface: built in build/cpp, and held against Python
+	@command -v cmake >/dev/null || { echo "make cpp needs CMake 3.16 or newer: apt install cmake, or brew install cmake" >&2; exit 1; }
+	@command -v "$${CXX:-c++}" >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || \
+	  { echo "make cpp needs a compiler for C++17: apt install g++, or xcode-select --install" >&2; exit 1; }
+	cmake -S cpp -B build/cpp
+	MAKEFLAGS=--no-print-directory cmake --build build/cpp --parallel
+	$(BIN)/python -m pytest tests/cpp $(ARGS)
+
+bench: $(VENV)/.dev $(PEERS)/.ready  ## speed and memory beside PyTorch, Keras and JAX, in one table
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-gpu: $(VENV)/.run $(PEERS)/.ready  ## AlexNet's training step on a GPU beside PyTorch, and its share of the peak
@@ -51,10 +59,11 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# The fixtures of the parity tests are committed; this makes them anew (it needs torch 2.13.0, CPU, and Keras 3.15.1).
+# The fixtures of the parity tests are committed; this makes them anew (torch 2.13.0, CPU, Keras 3.15.1, onnxscript 0.7.2).
 parity: $(VENV)/.dev
 	$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) torch==2.13.0
 	$(BIN)/python -c "import keras" 2>/dev/null || $(PIP) keras==3.15.1
+	$(BIN)/python -c "import onnxscript" 2>/dev/null || $(PIP) onnxscript==0.7.2
 	for maker in tests/parity/make_*.py; do KERAS_BACKEND=jax $(BIN)/python $$maker || exit 1; done
 
 # The locks hold for Python 3.11 to 3.14 and every platform.
@@ -82,6 +91,7 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 
 docs: $(VENV)/.dev  ## the references of operations and of layers
 	$(BIN)/python -m millrace.explain.reference docs
+	$(BIN)/python -m tests.inference.onnx_backend docs/onnx.md
 
 site: $(VENV)/.dev  ## the documentation as a site, with a reference of every name, in build/site
 	$(BIN)/python -m website $(ARGS)

@@ -41,9 +41,10 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def command(contender: Contender, workload: Workload, peers: str) -> list[str]:
-    """How a contender's process is started: Millrace in this interpreter, peers in theirs."""
+    """How a contender's process is started: Millrace, and what it exports, in this interpreter, peers in theirs."""
     options = {"peer": contender.peer, "workload": workload.name, **contender.options}
-    return [peers if contender.is_peer else sys.executable, "-m", "benchmarks.serve", json.dumps(options)]
+    elsewhere = contender.is_peer and not contender.exported
+    return [peers if elsewhere else sys.executable, "-m", "benchmarks.serve", json.dumps(options)]
 
 
 def what_happened(written: str, code: int) -> str:

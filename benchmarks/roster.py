@@ -13,7 +13,7 @@ REFERENCE = "millrace"
 MEMORY_PEER = "torch"  # beside whose peak memory Millrace's is shown
 
 # Parameters that a framework has more than the others: PyTorch's LSTM has two biases where one would do.
-SECOND_BIAS = {("torch", "lstm"): 4 * 128, ("torch", "lstm_long"): 4 * 256}
+SECOND_BIAS = {("torch", "lstm"): 4 * 128, ("torch", "lstm_long"): 4 * 256, ("torch", "char_rnn"): 4 * 256}
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Contender:
     peer: a module of `benchmarks.contenders`. environment: variables of its process. tuned: with the allocator's
     settings that Millrace chooses for itself; shown apart, since nobody has them who has not asked. spatial_only: a
     mode that is about images. only: "training" or "inference". imports: the statement that brings the framework in.
+    exported: it runs what Millrace exports, so that Millrace's interpreter has to start it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Contender:
     spatial_only: bool = False
     only: str = ""
     imports: str = ""
+    exported: bool = False
 
     @property
     def is_peer(self) -> bool:
@@ -49,6 +51,8 @@ class Contender:
     def takes(self, one: Workload | Fresh) -> bool:
         """Whether the workload has what this mode is about."""
         if self.tf32 and isinstance(one, Workload) and one.dtype != "float32":
+            return False
+        if isinstance(one, Workload) and one.network.only and self.peer not in one.network.only:
             return False
         if isinstance(one, Workload):
             return (one.network.spatial or not self.spatial_only) and self.only in ("", one.kind)
@@ -81,6 +85,8 @@ ROSTER = [
     Contender("millrace", "millrace", imports="import millrace as mr; mr.Sequential, mr.layers.Dense, mr.optimizers"),
     Contender("millrace-untuned", "millrace", environment={"MILLRACE_ALLOCATOR": "default"}, only="training"),
     Contender("millrace-predict", "millrace", {"whole": True}, only="inference"),
+    Contender("millrace-predictor", "millrace", {"predictor": True}, only="inference"),
+    Contender("onnxruntime", "onnxruntime", only="inference", exported=True),
     *torch_modes(tuned=False),
     Contender("torch-max", "torch", {"compile": True, "max_autotune": True}, only="training"),
     Contender("torch-freeze-max", "torch", {"compile": True, "max_autotune": True, "freeze": True}, only="inference"),

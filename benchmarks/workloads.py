@@ -16,7 +16,8 @@ class Network:
 
     shape: one example, channels last. forward: multiply-adds for one example; first: those of the products that
     touch the input, whose gradient nobody asks for. width: times the kernels and units of every layer but the last,
-    where the network's words take that.
+    where the network's words take that. below: for examples that are whole numbers, what they are smaller than.
+    only: the peers that have it in their words; all of them unless given.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Network:
     weight_decay: float = 0.0
     unit: str = "images"
     width: float = 1.0
+    below: int = 0
+    only: tuple[str, ...] = ()
 
     @property
     def spatial(self) -> bool:
@@ -139,6 +142,8 @@ def alexnet(width: float = 1.0, classes: int = 1000) -> tuple[int, int]:
 
 TOY_WIDTH = 1 / 16
 LENET_FIRST, CIFAR_FIRST, DIGITS_FIRST = conv(28, 5, 1, 6), conv(32, 5, 3, 32), conv(8, 3, 1, 32)
+FASHION_FIRST = conv(28, 3, 1, 32)
+USED = ("millrace", "torch", "onnxruntime")  # who has the networks that are measured in use alone
 
 NETWORKS = {
     network.name: network
@@ -163,6 +168,19 @@ NETWORKS = {
         Network(
             "digits", (8, 8, 1), 10, "adam", DIGITS_FIRST + conv(8, 3, 32, 64) + dense(1024, 128, 10), DIGITS_FIRST
         ),
+        Network(
+            "fashion", (28, 28, 1), 10, "adam",
+            FASHION_FIRST + conv(14, 3, 32, 64) + conv(7, 3, 64, 128) + dense(1152, 256, 10), FASHION_FIRST,
+            only=USED,
+        ),
+        Network(
+            "char_rnn", (100,), 67, "adam", 100 * (4 * dense(64 + 256, 256) + dense(256, 67)), 0, unit="sequences",
+            below=67, only=USED,
+        ),
+        Network(
+            "sentiment", (40,), 2, "adam", 2 * 40 * 3 * dense(64 + 48, 48) + dense(96, 2), 0, unit="sentences",
+            below=12_000, only=USED,
+        ),
     )
 }  # fmt: skip
 
@@ -180,10 +198,12 @@ BATCHES = {
 }
 TRAINING = [Workload(name, NETWORKS[network], batch) for name, (network, batch) in BATCHES.items()]
 
+# the networks that people use once they are trained
+IN_USE = (
+    "alexnet", "lenet", "cifar_quick", "digits", "fashion", "mlp", "lstm", "gru", "resnet18", "char_rnn", "sentiment",
+)  # fmt: skip
 INFERENCE = [
-    Workload(f"{name}_predict{batch}", NETWORKS[name], batch, training=False)
-    for batch in (1, 64)
-    for name in ("alexnet", "lenet", "cifar_quick", "mlp", "lstm", "gru", "resnet18")
+    Workload(f"{name}_predict{batch}", NETWORKS[name], batch, training=False) for batch in (1, 64) for name in IN_USE
 ]
 
 STARTED = [Workload("digits", NETWORKS["digits"], 64), TRAINING[0]]

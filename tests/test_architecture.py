@@ -37,8 +37,8 @@ ALLOWED = {
         "words",
     },
     "look": {"ir", "functional", "engines", "layers", "data", "training", "models", "explain", "words"},
-    "api": {"ir", "functional", "engines", "layers", "training"},
-    "inference": {"ir", "layers", "training"},
+    "api": {"ir", "functional", "engines", "layers", "training", "inference"},
+    "inference": {"ir", "ops", "functional", "engines", "layers", "data", "training", "models"},
     "cli": {
         "ir",
         "engines",
@@ -50,6 +50,7 @@ ALLOWED = {
         "experiments",
         "concepts",
         "look",
+        "inference",
         "doctor",
         "words",
     },

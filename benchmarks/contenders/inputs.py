@@ -12,7 +12,8 @@ MOMENTUM = 0.9
 
 
 def examples(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """x [batch, ...] float32, channels last, and class numbers y [batch] int32."""
-    random = np.random.default_rng(0)
-    x = random.standard_normal((workload.batch, *workload.network.shape), np.float32)
+    """x [batch, ...] float32, channels last, or whole numbers from 1 on; and class numbers y [batch] int32."""
+    random, shape = np.random.default_rng(0), (workload.batch, *workload.network.shape)
+    below = workload.network.below
+    x = random.integers(1, below, shape, np.int32) if below else random.standard_normal(shape, np.float32)
     return x, random.integers(0, workload.network.classes, workload.batch, np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 import millrace as mr
 from benchmarks.contenders.inputs import LEARNING_RATE, MOMENTUM, examples
 from benchmarks.contenders.millrace_networks import network
+from millrace.inference.predictor import Predictor
 from millrace.training.step import predict_function
 
 
@@ -53,6 +54,14 @@ class Prediction:
         return float(out[0].sum(axis=-1).mean())
 
 
+class Exported(Prediction):
+    """What `inference.Predictor` calls for each batch: the graph with normalization folded into the weights."""
+
+    def __init__(self, model: Any, workload: Any):
+        super().__init__(model, workload)
+        self.function = Predictor.of(model).function
+
+
 class WholePredict(Prediction):
     """`model.predict` itself, with its checks of x and its batches."""
 
@@ -77,4 +86,5 @@ def build(task: Any) -> Any:
     model = network(task.workload.network)
     if task.workload.training:
         return Training(model, task.workload, task.option("resident"))
-    return (WholePredict if task.option("whole") else Prediction)(model, task.workload)
+    kind = WholePredict if task.option("whole") else Exported if task.option("predictor") else Prediction
+    return kind(model, task.workload)

@@ -21,7 +21,7 @@ def network(chosen: Any) -> Any:
             return importlib.import_module("millrace.models").alexnet(classes=chosen.classes, width=chosen.width)
         case "resnet18":
             return page("resnet18", chosen.shape, chosen.classes)
-        case "lenet" | "cifar_quick" | "digits" as name:
+        case "lenet" | "cifar_quick" | "digits" | "fashion" | "char_rnn" | "sentiment" as name:
             return page(name)
         case "mlp":
             layers: list[Any] = [Dense(512, "relu"), Dense(512, "relu")]

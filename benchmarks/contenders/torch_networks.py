@@ -78,6 +78,40 @@ class Recurrent(nn.Module):
         return self.output(self.layer(x)[0][:, -1])
 
 
+class Letters(nn.Module):
+    """A language model by letters: what comes next after each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.output = nn.Embedding(67, 64), nn.Linear(256, 67)
+        self.lstm = nn.LSTM(64, 256, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.lstm(self.embedding(x))[0])
+
+
+class Sentiment(nn.Module):
+    """A GRU that reads both ways, and the strongest of its steps; no sentence of the workload is padded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.output = nn.Embedding(12_000, 64), nn.Linear(96, 2)
+        self.gru = nn.GRU(64, 48, batch_first=True, bidirectional=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.gru(self.embedding(x))[0].amax(1))
+
+
+def fashion() -> nn.Module:
+    layers: list[nn.Module] = []
+    for channels, filters in ((1, 32), (32, 64), (64, 128)):
+        layers += [nn.Conv2d(channels, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)]
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(1152, 256), nn.ReLU(), nn.Dropout(0.4), nn.Linear(256, 10)
+    )
+
+
 def lenet() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
@@ -119,4 +153,7 @@ def network(chosen: Any) -> nn.Module:
         case "gru":
             return Recurrent(nn.GRU, chosen.shape[-1], units, chosen.classes)
         case name:
-            return {"lenet": lenet, "cifar_quick": cifar_quick, "digits": digits, "mlp": mlp}[name]()
+            return {
+                "lenet": lenet, "cifar_quick": cifar_quick, "digits": digits, "mlp": mlp, "fashion": fashion,
+                "char_rnn": Letters, "sentiment": Sentiment,
+            }[name]()  # fmt: skip

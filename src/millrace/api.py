@@ -1,6 +1,6 @@
 """Everything that `import millrace as mr` offers."""
 
-from millrace import layers
+from millrace import inference, layers
 from millrace.engines.function import Function, evaluate, function
 from millrace.engines.interpreter import Interpreter
 from millrace.engines.processes import join_processes

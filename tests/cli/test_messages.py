@@ -14,7 +14,7 @@ from millrace.cli.main import folded
     [
         (["look"], "look needs MODEL: a network that `millrace train` knows, a run directory, or a saved model."),
         (["show"], "show needs RUN: a run directory that `millrace train` made."),
-        (["predict", "runs/a"], "predict needs EXAMPLES: picture files (PNG, JPEG, WebP ...), or sentences in quotes"),
+        (["predict", "runs/a"], "predict needs EXAMPLES: picture files (PNG, JPEG, WebP ...), sentences in quotes"),
         (["look", "digits", "--port"], "--port requires an argument"),
         (["explain", "Dense", "--hmtl", "a.html"], "--hmtl"),
     ],

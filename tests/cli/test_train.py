@@ -21,7 +21,7 @@ from millrace.training.run import Run
 MILLRACE = [sys.executable, "-c", "from millrace.cli.main import main; main()"]
 
 
-def millrace(*arguments, cwd, check=True, **environment):
+def command(*arguments, cwd, check=True, **environment):
     ran = subprocess.run(
         [*MILLRACE, *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
         env={**os.environ, "COLUMNS": "80", **environment}, timeout=300,
@@ -36,7 +36,7 @@ def millrace(*arguments, cwd, check=True, **environment):
 def place(tmp_path_factory):
     """A directory with one whole run of the main job, and what it printed."""
     directory = tmp_path_factory.mktemp("main")
-    (directory / "printed.txt").write_text(millrace("train", cwd=directory).stdout)
+    (directory / "printed.txt").write_text(command("train", cwd=directory).stdout)
     return directory
 
 
@@ -120,7 +120,7 @@ def test_predict_reads_image_files(run, place):
     for n, i in enumerate(sure):
         files.append(place / f"digit{n}.{'png' if n % 2 else 'jpg'}")
         saved(data.x_validation[i], files[-1], 64, "light" if n % 3 else "dark")
-    printed = millrace("predict", run, *files, cwd=place).stdout
+    printed = command("predict", run, *files, cwd=place).stdout
     answers = re.findall(r"│\s+(\d) │\s+\d+\.\d% │", printed)
     assert len(answers) == 12
     assert np.mean([int(a) == data.y_validation[i] for a, i in zip(answers, sure, strict=True)]) >= 0.9
@@ -131,7 +131,7 @@ def test_predict_says_which_file_it_cannot_read_and_reads_the_others(run, place)
     good, bad = place / "good.png", place / "bad.png"
     saved(digits(0).x_validation[0], good, 32, "light")
     bad.write_bytes(good.read_bytes()[:40])
-    ran = millrace("predict", run, good.name, bad.name, "none.png", cwd=place, check=False)
+    ran = command("predict", run, good.name, bad.name, "none.png", cwd=place, check=False)
     assert ran.returncode == 2
     assert "good.png" in ran.stdout
     assert "bad.png cannot be read as a picture" in ran.stderr and "none.png does not exist" in ran.stderr
@@ -156,15 +156,15 @@ def test_the_interpreter_trains_the_same_network(place, tmp_path):
 
 
 def test_train_with_the_interpreter_from_the_command_line(tmp_path):
-    ran = millrace("train", "--engine", "numpy", "--epochs", 1, cwd=tmp_path)
+    ran = command("train", "--engine", "numpy", "--epochs", 1, cwd=tmp_path)
     assert "Engine numpy" in ran.stdout
     assert (tmp_path / "runs" / "digits-1" / "report.html").is_file()
 
 
 def test_a_resumed_run_computes_the_bits_of_one_that_was_never_stopped(tmp_path):
-    millrace("train", "--epochs", 4, "--out", "whole", cwd=tmp_path)
-    millrace("train", "--epochs", 2, "--out", "parts", cwd=tmp_path)
-    ran = millrace("train", "--resume", "parts/digits-1", "--epochs", 4, cwd=tmp_path)
+    command("train", "--epochs", 4, "--out", "whole", cwd=tmp_path)
+    command("train", "--epochs", 2, "--out", "parts", cwd=tmp_path)
+    ran = command("train", "--resume", "parts/digits-1", "--epochs", 4, cwd=tmp_path)
     assert "Going on with parts/digits-1 at epoch 3" in ran.stdout
     whole, parts = (arrays(tmp_path / p / "digits-1") for p in ("whole", "parts"))
     assert whole.keys() == parts.keys()
@@ -187,11 +187,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert "everything is saved" in error and "millrace train --resume runs/digits-1" in error
     assert "Traceback" not in error + rest
     done = len(metrics(tmp_path / "runs" / "digits-1"))
-    ran = millrace("train", "--resume", "runs/digits-1", "--epochs", done + 1, cwd=tmp_path)
+    ran = command("train", "--resume", "runs/digits-1", "--epochs", done + 1, cwd=tmp_path)
     assert f"at epoch {done + 1}, step " in ran.stdout
     assert [m["epoch"] for m in metrics(tmp_path / "runs" / "digits-1")] == list(range(1, done + 2))
 
-    millrace("train", "--epochs", done + 1, "--out", "whole", cwd=tmp_path)
+    command("train", "--epochs", done + 1, "--out", "whole", cwd=tmp_path)
     a = arrays(tmp_path / "whole" / "digits-1")
     b = arrays(tmp_path / "runs" / "digits-1")
     for name in a:
@@ -216,19 +216,18 @@ BAD = [
     (["train", "--out", "file"], "cannot make the run directory"),
     (["trian"], "train"),
     (["predict", "nowhere", "x.png"], "nowhere does not exist"),
-    (["predict", "file", "x.png"], "file is a file"),
+    (["predict", "file", "x.png"], "file is no model that Millrace opens"),
     (["predict", "empty", "x.png"], "config.json is missing"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda x: " ".join(x) if isinstance(x, list) else None)
-def test_bad_input_gets_a_message_and_exit_code_2(arguments, message, tmp_path):
+def test_bad_input_gets_a_message_and_exit_code_2(arguments, message, tmp_path, monkeypatch, millrace):
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
-    ran = millrace(*arguments, cwd=tmp_path, check=False)
-    assert ran.returncode == 2, ran.stderr
-    assert message in ran.stderr
-    assert ran.stderr.startswith("millrace: ")
+    monkeypatch.chdir(tmp_path)
+    _, error, code = millrace(*arguments)
+    assert code == 2 and message in error and error.startswith("millrace: "), error
     assert not (tmp_path / "runs").exists()
 
 
@@ -278,12 +277,13 @@ DAMAGE = [
 @pytest.mark.parametrize(
     ("damage", "message"), DAMAGE, ids=["no config", "half config", "no weights", "cut", "flipped", "layer"]
 )
-def test_a_damaged_run_directory_gets_a_message(run, tmp_path, damage, message):
+def test_a_damaged_run_directory_gets_a_message(run, tmp_path, monkeypatch, millrace, damage, message):
     copy = broken(run, tmp_path, damage)
     picture = tmp_path / "x.png"
     saved(digits(0).x_validation[0], picture, 32, "light")
-    ran = millrace("predict", copy, picture, cwd=tmp_path, check=False)
-    assert ran.returncode == 2 and message in ran.stderr
+    monkeypatch.chdir(tmp_path)
+    _, error, code = millrace("predict", copy.name, picture.name)
+    assert code == 2 and message in error
 
 
 def test_help_comes_fast_and_without_jax():

@@ -1,6 +1,6 @@
 """A run that is killed at any moment and resumed reaches the same weights to the bit as one that never was.
 
-MILLRACE_KILLS says at how many moments (`make soak`: 100); six unless given.
+MILLRACE_KILLS says at how many moments (`make soak`: 100); three unless given.
 """
 
 import os
@@ -19,7 +19,7 @@ from millrace.training.checkpoint import load_arrays
 from millrace.training.records import read_lines
 from millrace.training.run import FINISHED, Run
 
-MOMENTS = int(os.environ.get("MILLRACE_KILLS", "6"))
+MOMENTS = int(os.environ.get("MILLRACE_KILLS", "3"))
 SCRIPT = Path(__file__).with_name("run_of_pictures.py")
 
 

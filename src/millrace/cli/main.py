@@ -159,21 +159,155 @@ def show(run: Path, *, html: Path | None = None) -> None:
 
 
 @app.command
-def predict(run: Path, examples: Annotated[list[str], Parameter(negative=())], *, engine: str | None = None) -> None:
-    """Say what picture files show, or what sentences mean.
+def predict(
+    model: Path,
+    examples: Annotated[list[str], Parameter(negative=())],
+    *,
+    engine: str | None = None,
+    out: Path | None = None,
+) -> None:
+    """Say what picture files show, or what sentences mean; or compute the answers for arrays of examples.
 
     Parameters
     ----------
-    run
-        A run directory that `millrace train` made.
+    model
+        A run directory that `millrace train` made, a saved or exported model, or an ONNX model.
     examples
-        Picture files (PNG, JPEG, WebP ...), or sentences in quotes, as the network takes them.
+        Picture files (PNG, JPEG, WebP ...), sentences in quotes, or .npy files of examples, as the network takes them.
     engine
         xla or numpy.
+    out
+        A .npy file to write the answers to, in place of a table.
     """
     from millrace.cli.predict import predict_examples
 
-    predict_examples(run, examples, engine)
+    predict_examples(model, examples, engine, out)
+
+
+@app.command
+def export(
+    model: Path,
+    out: Path,
+    *,
+    precision: str = "float32",
+    platforms: str | None = None,
+    check: bool = True,
+) -> None:
+    """Write a trained model for use elsewhere: as what predicts, as ONNX, or as StableHLO.
+
+    Parameters
+    ----------
+    model
+        A run directory that `millrace train` made, a saved or exported model, or an ONNX model.
+    out
+        The file to write. Its ending says the format: .onnx, .stablehlo, or .safetensors for Millrace's own.
+    precision
+        What the weights are kept in: float32, bfloat16 or int8. What that costs in accuracy is measured and printed.
+    platforms
+        For .stablehlo: what it shall run on, separated by commas: cpu, cuda, tpu. All three unless given.
+    check
+        Whether to compare the file's answers with the model's, where what reads the file is installed.
+    """
+    from millrace.cli.export import export_model
+
+    export_model(model, out, precision, platforms, check)
+
+
+@app.command(name="import")
+def import_(file: Path, out: Path, *, into: str | None = None) -> None:
+    """Read a model or weights that another framework wrote, and keep them as Millrace's.
+
+    Parameters
+    ----------
+    file
+        An ONNX model; or weights: a PyTorch state_dict (.pt, .pth) or .safetensors, with --into.
+    out
+        The .safetensors file to write.
+    into
+        For weights: the network that takes them, one that `millrace train` knows, a run directory, or a saved model.
+    """
+    from millrace.cli.importing import import_file
+
+    import_file(file, out, into)
+
+
+@app.command
+def serve(
+    model: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: Whole = 8000,
+    name: str | None = None,
+    max_batch: Whole = 32,
+    max_wait: float = 2.0,
+    max_queue: Whole = 256,
+    max_bytes: Whole = 16_000_000,
+    max_pixels: Whole = 25_000_000,
+    timeout: float = 10.0,
+    engine: str | None = None,
+) -> None:
+    """Serve a trained model over HTTP by the Open Inference Protocol (v2), with Prometheus metrics.
+
+    Ctrl-C or a termination signal lets the requests that are under way end, then stops.
+
+    Parameters
+    ----------
+    model
+        A run directory that `millrace train` made, a saved or exported model, or an ONNX model.
+    host
+        The address to listen at; 127.0.0.1 is this machine alone.
+    port
+        The port; 0 for any that is free.
+    name
+        What the model is called in requests; its own name unless given.
+    max_batch
+        Examples that are computed at once, at most; 1 turns batching off.
+    max_wait
+        Milliseconds that a request waits for others to share its batch, at most.
+    max_queue
+        Requests that may wait; beyond, a request is answered with 429.
+    max_bytes
+        Bytes of a request, at most; beyond, it is answered with 413.
+    max_pixels
+        Pixels of a picture in a request, at most.
+    timeout
+        Seconds that a request may take to arrive, and to be answered.
+    engine
+        xla or numpy.
+    """
+    from millrace.cli.serve import serve_model
+
+    serve_model(model, host, port, name, max_batch, max_wait, max_queue, max_bytes, max_pixels, timeout, engine)
+
+
+@app.command
+def bench_serve(
+    target: str,
+    *,
+    requests: Whole = 10_000,
+    concurrency: Whole = 32,
+    hostile: float = 0.0,
+    seed: Whole = 0,
+) -> None:
+    """Put a server under load, and report latencies, throughput, lost and mixed-up answers.
+
+    Parameters
+    ----------
+    target
+        What to put under load: the address of a server, such as http://127.0.0.1:8000; or a model, which is then served
+        by another process, with and without batching.
+    requests
+        How many requests to send.
+    concurrency
+        How many are under way at a time.
+    hostile
+        Which share of them is malformed, truncated, oversized or slow, from 0 to 1.
+    seed
+        Decides the examples and which requests are hostile.
+    """
+    from millrace.cli.bench_serve import bench
+
+    bench(target, requests, concurrency, hostile, seed)
 
 
 @app.command

@@ -47,7 +47,7 @@ def checked_array(array: Any, type: TensorType, name: str) -> np.ndarray:
     if made.dtype == object or (made.dtype.kind not in "biu" and not is_float_array(made)):
         raise DataError(f"{name} holds {made.dtype}, not numbers: convert each example to numbers first.")
     if made.ndim == 0 or len(made) == 0:
-        raise DataError(f"{name} is empty: there is nothing to learn from.")
+        raise DataError(f"{name} is empty: there has to be an example.")
     expected = type.shape[1:]
     if made.ndim == type.ndim + 1 and made.shape[-1] == 1:
         made = made[..., 0]  # labels as a column

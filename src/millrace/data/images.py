@@ -1,4 +1,4 @@
-"""Single pictures from files, in their own size, as networks are asked about them."""
+"""Single pictures, from files or from what such files hold, in their own size, as networks are asked about them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from millrace.data.picture_file import whole_picture
 from millrace.ir.errors import DataError, FileError
 
 
-def read_grey(path: Path) -> np.ndarray:
-    """A picture file as greys from 0 (black) to 1 (white): [height, width] float32.
+def read_grey(given: str | Path | bytes) -> np.ndarray:
+    """A picture as greys from 0 (black) to 1 (white): [height, width] float32.
 
-    Transparent parts count as white paper; the orientation that a camera noted is applied.
+    given: a picture file's path, or its content. Transparent parts count as white paper; the orientation that a camera
+    noted is applied.
     Raises FileError for a missing file, or one that holds no picture.
     """
-    return _read(path, "L")
+    return _read(given, "L")
 
 
-def read_colour(path: Path) -> np.ndarray:
-    """A picture file as red, green and blue from 0 to 1: [height, width, 3] float32.
+def read_colour(given: str | Path | bytes) -> np.ndarray:
+    """A picture as red, green and blue from 0 to 1: [height, width, 3] float32.
 
-    Transparent parts count as white paper; the orientation that a camera noted is applied.
+    given: a picture file's path, or its content. Transparent parts count as white paper; the orientation that a camera
+    noted is applied.
     Raises FileError for a missing file, or one that holds no picture.
     """
-    return _read(path, "RGB")
+    return _read(given, "RGB")
 
 
-def read_ink(path: Path) -> np.ndarray:
-    """A picture file as ink from 0 to 1 on a ground of 0: [height, width] float32; a light ground is turned round.
+def read_ink(given: str | Path | bytes) -> np.ndarray:
+    """A picture as ink from 0 to 1 on a ground of 0: [height, width] float32; a light ground is turned round.
 
     Raises FileError as read_grey.
     """
-    grey = read_grey(path)
+    grey = read_grey(given)
     rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     return 1 - grey if np.median(rim) > 0.5 else grey
 
@@ -50,11 +52,29 @@ def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(pixels.resize((width, height), Image.Resampling.BOX), np.float32) / 255
 
 
-def _read(path: Path, mode: str) -> np.ndarray:
+def called(given: str | Path | bytes) -> str:
+    """What messages call a picture that is given by its path or by its content."""
+    return "the picture" if isinstance(given, bytes) else str(given)
+
+
+def picture_content(given: str | Path | bytes) -> bytes:
+    """What a picture file holds; content that is given stays as it is.  Raises FileError for a missing file."""
+    if isinstance(given, bytes):
+        return given
+    path = Path(given)
     if not path.is_file():
         raise FileError(f"{path} {'is a directory' if path.is_dir() else 'does not exist'}: expected a picture file.")
+    return read(path)
+
+
+def no_picture(given: str | Path | bytes, error: DataError) -> FileError:
+    """What to say of content that cannot be decoded."""
+    return FileError(f"{called(given)} cannot be read as a picture: {error}. Use JPEG, PNG, WebP, GIF or BMP.")
+
+
+def _read(given: str | Path | bytes, mode: str) -> np.ndarray:
     try:
-        pixels = whole_picture(read(path), grey=mode == "L")
+        pixels = whole_picture(picture_content(given), grey=mode == "L")
     except DataError as error:
-        raise FileError(f"{path} cannot be read as a picture: {error}. Use JPEG, PNG, WebP, GIF or BMP.") from None
+        raise no_picture(given, error) from None
     return pixels.astype(np.float32) / 255

@@ -63,10 +63,14 @@ def rt_polarity() -> Sentences:
 
 def read_text(path: Path) -> str:
     """A text file in UTF-8, or else in Windows-1252, as older corpora are.  Raises FileError for neither."""
-    raw = read(path)
+    return decoded_text(read(path), str(path))
+
+
+def decoded_text(raw: bytes, name: str) -> str:
+    """Bytes as the text that they are in UTF-8, or else in Windows-1252.  Raises FileError for neither."""
     for encoding in ("utf-8-sig", "cp1252"):
         try:
             return raw.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise FileError(f"{path} is no text in UTF-8 or Windows-1252: is it still packed?")
+    raise FileError(f"{name} is no text in UTF-8 or Windows-1252: is it still packed?")

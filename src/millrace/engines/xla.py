@@ -62,10 +62,18 @@ def _service() -> Any:
     return global_state.client
 
 
+def exporting() -> Any:
+    """jax.export, which makes files of programs; imported when it is wanted, since few programs are."""
+    from jax import export
+
+    return export
+
+
 def versions() -> dict[str, str]:
     return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
 
 
 __all__ = [
-    "ALLOCATOR", "gathered", "jax", "jaxlib", "jnp", "joined", "lax", "meet", "said", "set_xla_metadata", "versions",
+    "ALLOCATOR", "exporting", "gathered", "jax", "jaxlib", "jnp", "joined", "lax", "meet", "said", "set_xla_metadata",
+    "versions",
 ]  # fmt: skip

@@ -34,6 +34,7 @@ from millrace.functional.randomness import (
 from millrace.functional.reductions import mean
 from millrace.functional.reductions import sum as total
 from millrace.functional.shaping import flip, iota, reshape, slice_axis, stack, take
+from millrace.ir.bounds import check_elements
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim, Size
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
@@ -237,6 +238,7 @@ def _side(size: int, scale: tuple[float, float], state: Like, stream: str, batch
     """How long a side is: the root of a share of `size`, rounded, by comparing whole numbers; at least 1."""
     low, high = (round(share * FINE) for share in scale)
     share = add(random_integers(state, (batch,), stream, high - low + 1), low)
+    check_elements((size,), "the sides of boxes")
     steps = np.arange(2, size + 1)
     reached = np.ceil(((steps - 0.5) / size) ** 2 * FINE).astype(np.int32)  # from which share on a side is so long
     longer = greater_equal(reshape(share, (batch, 1)), constant(reached))

@@ -20,6 +20,7 @@ from millrace.functional.convert import (
     normal_axes,
     normal_axis,
 )
+from millrace.ir.bounds import check_elements
 from millrace.ir.core import Expression, Value
 from millrace.ir.dims import Dim, Size, at_most, product
 from millrace.ir.errors import ArgumentError, DTypeError, ShapeError
@@ -258,6 +259,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None
     dtype = dtype_name(dtype) if dtype is not None else "float32" if is_float else "int32"
     if any(isinstance(n, Dim) for n in bounds):
         return _counted(start, stop, step, dtype)
+    check_elements((abs((stop - start) / step),), "arange")
     made = np.arange(start, stop, step)
     if made.size and not (in_range(made[0], dtype) and in_range(made[-1], dtype)):
         raise DTypeError(f"arange from {start} to {stop} does not fit {dtype}: pass a wider dtype.")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from millrace.ir.bounds import count_node
 from millrace.ir.dims import Dim, bind
 from millrace.ir.errors import ArgumentError, DTypeError, GradientError, MillraceError, ShapeError
 from millrace.ir.formula import Formula
@@ -173,6 +174,7 @@ class Node:
     __slots__ = ("__weakref__", "inputs", "layer", "location", "op", "outputs", "serial")
 
     def __init__(self, op: Op, inputs: Sequence[Value]):
+        count_node()
         self.op, self.inputs = op, tuple(inputs)
         self.serial = next(_serial)
         self.layer = _layer.get()

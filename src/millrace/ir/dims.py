@@ -16,6 +16,7 @@ from typing import Any, Union
 from millrace.ir.errors import DimensionError
 
 Monomial = tuple[str, ...]  # names in alphabetical order, repeated for powers; () is the constant's
+MOST_TERMS, MOST_FACTORS, MOST_ELEMENTS = 64, 64, 2**256  # of a dimension: no network comes near, a hostile text may
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Dim:
         if not isinstance(other, (int, Dim)):
             return NotImplemented
         product: dict[Monomial, int] = {}
+        if len(self.terms) * len(_terms(other)) > MOST_TERMS**2:
+            raise _too_much()
         for left, a in self.terms:
             for right, b in _terms(other):
                 key = tuple(sorted(left + right))
@@ -104,9 +107,15 @@ def _terms(size: Size) -> tuple[tuple[Monomial, int], ...]:
 
 def _normal(terms: dict[Monomial, int]) -> Size:
     kept = tuple(sorted((m, c) for m, c in terms.items() if c))
+    if len(kept) > MOST_TERMS or any(len(m) > MOST_FACTORS or abs(c) > MOST_ELEMENTS for m, c in kept):
+        raise _too_much()
     if not kept:
         return 0
     return kept[0][1] if kept[0][0] == () and len(kept) == 1 else Dim(kept)
+
+
+def _too_much() -> DimensionError:
+    return DimensionError(f"a dimension has at most {MOST_TERMS} terms of {MOST_FACTORS} factors, and this has more.")
 
 
 def _combine(a: Size, b: Size, sign: int) -> Size:
@@ -197,8 +206,10 @@ def from_ast(tree: ast.expr) -> Size:
             return 0 - from_ast(operand)
         case ast.BinOp(left=left, op=(ast.Add() | ast.Sub() | ast.Mult()) as op, right=right):
             a, b = from_ast(left), from_ast(right)
+            if isinstance(a, int) and isinstance(b, int) and max(abs(a), abs(b)) > MOST_ELEMENTS:
+                raise _too_much()
             return a + b if isinstance(op, ast.Add) else a - b if isinstance(op, ast.Sub) else a * b
-    raise DimensionError(f"not a dimension: {ast.unparse(tree)}")
+    raise DimensionError(f"not a dimension: {ast.unparse(tree)[:200]}")
 
 
 def shape_text(shape: tuple[Size, ...]) -> str:

@@ -24,6 +24,7 @@ GENERAL = {
     "shared-forward": "a loop gives way to the longer form of it that its gradient runs anyway",
     "dead-code": "what no output and no update needs is dropped",
 }
+FOLD_WORK = 10_000_000  # additions and the like: what takes long is left to the engine
 FOLD_LIMIT = 4096  # elements: folding may not turn a short text into a large constant
 
 Simplification = Callable[..., "Value | tuple[Value, ...] | None"]
@@ -169,10 +170,16 @@ def _longer_forms(graph: Graph) -> dict[Any, Op]:
     return found
 
 
+def _is_long(node: Node, inputs: tuple[Value, ...]) -> bool:
+    """Whether computing a node takes long although it makes little: a loop, or a window over much that is padding."""
+    loop = getattr(node.op, "length", 0)
+    return not isinstance(loop, int) or loop > FOLD_LIMIT or node.op.flop(*(x.type for x in inputs)) > FOLD_WORK
+
+
 def _fold(node: Node, inputs: tuple[Value, ...]) -> Any:
     if any(not v.type.is_concrete or v.type.size > FOLD_LIMIT for v in node.outputs):  # type: ignore[operator]
         return None
-    if not hasattr(node.op, "evaluate"):
+    if not hasattr(node.op, "evaluate") or _is_long(node, inputs):
         return None
     arrays = apply(node, [x.op.literal.array for x in inputs])  # type: ignore[attr-defined]
     made = tuple(Constant(Literal(array))() for array in arrays)

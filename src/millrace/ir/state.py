@@ -51,6 +51,18 @@ class Variable(Expression):
         self._buffer: Any = array
         self._value: Value | None = None
 
+    @classmethod
+    def blank(cls, type: TensorType, name: str, trainable: bool = True) -> Variable:
+        """A variable of this type that holds zeros, which take no memory until something is put in their place.
+
+        Raises ShapeError for a type whose sizes are not all known, or beyond all memory.
+        """
+        if not type.is_concrete or type.size > 2**44:  # type: ignore[operator]
+            raise ShapeError(f"variable {name!r} is {type}: its sizes must be known numbers that fit into memory.")
+        made = cls(np.zeros((), type.dtype), name, trainable)
+        made.type, made._buffer = type, np.broadcast_to(np.zeros((), type.dtype), type.shape)
+        return made
+
     @property
     def value(self) -> Value:
         """The one value that stands for what a function reads before it writes."""

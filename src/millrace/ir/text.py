@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,9 +29,16 @@ from millrace.ir.errors import GraphError, MillraceError, one_of
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Constant, Literal
 from millrace.ir.state import Assign, Read, Variable
-from millrace.ir.types import TensorType
+from millrace.ir.syntax import STRING, expression, printable, until_colon
+from millrace.ir.types import DTYPES, TensorType
 
-ANY_TYPE = r"(?:\w+\[[^\[\]]*\]|stream<[^<>]*>)"
+ANY_TYPE = r"(?:\w++\[[^\[\]]*+\]|stream<[^<>]*+>)"
+# What can be read backwards in one way alone: the time that a line takes is proportional to its length.
+GRAPH = re.compile(r"graph \w++\(([\w, ]*+)\) \{")
+VARIABLE = re.compile(rf"variable ({STRING}) : (\w++\[[^\[\]]*+\])( fixed)?")
+UPDATE = re.compile(r"update (\w++)")
+NAMES = re.compile(r"[\w, ]++")
+TYPES = re.compile(rf" ({ANY_TYPE}(?:; {ANY_TYPE})*+)(?: @ ({STRING}))?")
 
 
 class Body:
@@ -98,9 +106,28 @@ def operation_text(op: Op) -> str:
     return f"{op.name}({', '.join(fields)})"
 
 
+class _Constants:
+    """Long constants by hash, each made once however often a text names it."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]):
+        self.arrays = arrays
+        self.made: dict[str, Literal] = {}
+
+    def literal(self, digest: str) -> Literal:
+        if digest not in self.made:
+            if digest not in self.arrays:
+                raise GraphError(f"the constant with sha256 {digest} is missing beside the text")
+            made = Literal(self.arrays[digest])
+            if made.digest != digest:
+                raise GraphError(f"the constant beside the text for sha256 {digest} has another one")
+            self.made[digest] = made
+        return self.made[digest]
+
+
 class _Reader:
-    def __init__(self, variables: Mapping[str, Variable], literals: Mapping[str, np.ndarray]):
-        self.variables, self.literals = dict(variables), literals
+    def __init__(self, variables: Mapping[str, Variable], constants: _Constants):
+        self.variables: ChainMap[str, Variable] = ChainMap({}, variables)  # type: ignore[arg-type]
+        self.constants = constants
         self.values: dict[str, Value] = {}
         self.inputs: list[str] = []
         self.outputs: list[Value] = []
@@ -109,26 +136,24 @@ class _Reader:
         self.begun = self.returned = self.ended = False
 
     def line(self, line: str) -> None:
-        if match := re.fullmatch(r"graph \w+\((.*)\) \{", line):
+        if match := GRAPH.fullmatch(line):
             if self.begun:
                 raise GraphError("a second graph begins here")
             self.begun, self.inputs = True, _names(match[1])
-        elif match := re.fullmatch(r"variable ('.*'|\".*\") : (\w+\[.*?\])( fixed)?", line):
+        elif match := VARIABLE.fullmatch(line):
             self.declare(ast.literal_eval(match[1]), TensorType.parse(match[2]), not match[3])
         elif line.startswith("return"):
             self.outputs = [self.values[name] for name in _names(line[6:])]
             self.returned = True
-        elif match := re.fullmatch(r"update (\w+)", line):
+        elif match := UPDATE.fullmatch(line):
             value = self.values[match[1]]
             if not isinstance(value.op, Assign):
                 raise GraphError(f"{match[1]} is no assignment")
             self.updates[value.op.variable] = value.node.inputs[0]
-        elif match := re.fullmatch(rf"([\w, ]+) = (.*) : ({ANY_TYPE}(?:; {ANY_TYPE})*)(?: @ ('.*'|\".*\"))?", line):
-            self.node(_names(match[1]), match[2], match[3].split("; "), match[4] and ast.literal_eval(match[4]))
         elif line == "}" and self.returned:
             self.ended = True
         else:
-            raise GraphError("this is not a line of a graph")
+            self.node(line)
 
     def declare(self, name: str, type: TensorType, trainable: bool) -> None:
         if name in self.declared:
@@ -136,13 +161,20 @@ class _Reader:
         self.declared.add(name)
         known = self.variables.get(name)
         if known is None:
-            zeros = np.zeros([int(size) for size in type.shape], type.dtype)
-            self.variables[name] = Variable(zeros, name=name, trainable=trainable)
+            self.variables[name] = Variable.blank(type, name, trainable)
         elif known.type != type:
             raise GraphError(f"variable {name!r} is {known.type}, the text says {type}")
 
-    def node(self, names: list[str], source: str, types: list[str], layer: str | None) -> None:
-        tree = ast.parse(source, mode="eval").body
+    def node(self, line: str) -> None:
+        left, _, right = line.partition(" = ")
+        if not right or not NAMES.fullmatch(left):
+            raise GraphError("this is not a line of a graph")
+        source, rest = until_colon(right)
+        match = TYPES.fullmatch(rest)
+        if match is None:
+            raise GraphError("expected ': ' and types such as float32[2], then perhaps ' @ ' and the layer's name")
+        names, types, layer = _names(left), match[1], match[2]
+        tree = expression(source)
         if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Call) or tree.keywords:
             raise GraphError("expected Operation(attributes)(inputs)")
         made_twice = [name for name in names if name in self.values]
@@ -155,13 +187,14 @@ class _Reader:
         if isinstance(op, Read):
             made: Any = op.variable.value
         elif layer:
-            with layer_scope(layer):
+            with layer_scope(ast.literal_eval(layer)):
                 made = op(*inputs)
         else:
             made = op(*inputs)
         outputs = made if isinstance(made, tuple) else (made,)
-        if [str(value.type) for value in outputs] != types:
-            raise GraphError(f"says {'; '.join(types)}, but it is {'; '.join(str(v.type) for v in outputs)}")
+        inferred = "; ".join(str(value.type) for value in outputs)
+        if inferred != types:
+            raise GraphError(f"says {types}, but it is {inferred}")
         self.values |= zip(names, outputs, strict=True)
 
     def attribute(self, tree: ast.expr) -> Any:
@@ -180,19 +213,19 @@ class _Reader:
                 return [self.attribute(item) for item in items]
             case ast.Call(func=ast.Name(id="type"), args=arguments):
                 return TensorType(*(self.attribute(a) for a in arguments))
-            case ast.Call(func=ast.Name(id="variable"), args=[ast.Constant(value=name)]):
+            case ast.Call(func=ast.Name(id="variable"), args=[ast.Constant(value=str(name))]):
                 if name not in self.variables:
                     raise one_of("variable", name, list(self.variables))
                 return self.variables[name]
             case ast.Call(func=ast.Name(id="literal"), args=[dtype, shape, content]):
-                array = np.array(self.attribute(content), dtype=self.attribute(dtype))
-                return Literal(array.reshape(self.attribute(shape)))
+                kind = self.attribute(dtype)
+                if kind not in DTYPES:  # NumPy has others, of any length
+                    raise one_of("dtype", kind, DTYPES)
+                return Literal(np.array(self.attribute(content), dtype=kind).reshape(self.attribute(shape)))
             case ast.Call(func=ast.Name(id="literal"), keywords=[ast.keyword(value=ast.Constant(value=str(digest)))]):
-                if digest not in self.literals:
-                    raise GraphError(f"the constant with sha256 {digest} is missing beside the text")
-                return Literal(self.literals[digest])
+                return self.constants.literal(digest)
             case ast.Call(func=ast.Name(id="body"), args=[ast.Constant(value=str(inner))]):
-                return Body(parse(inner, self.variables, self.literals))
+                return Body(_parsed(inner, self.variables, self.constants))
             case ast.Call(func=ast.Name(id=name), keywords=keywords, args=[]):
                 if name not in OPS:
                     raise one_of("operation", name, list(OPS))
@@ -220,8 +253,16 @@ def parse(
 
     Raises GraphError with the number of the line that cannot be read.
     """
-    reader = _Reader(variables or {}, literals or {})
+    return _parsed(source, variables or {}, _Constants(literals or {}))
+
+
+def _parsed(source: str, variables: Mapping[str, Variable], constants: _Constants) -> Graph:
+    reader = _Reader(variables, constants)
     number, line = 0, ""
+
+    def wrong(what: str) -> GraphError:
+        return GraphError(f"line {number}{printable(what, 1000)}\n  {printable(line.strip(), 200)}")
+
     try:
         for line in source.splitlines():
             number += 1
@@ -234,11 +275,11 @@ def parse(
         inputs = [reader.values[name] for name in reader.inputs]
         return Graph(inputs, reader.outputs, reader.updates)
     except KeyError as error:
-        raise GraphError(f"line {number} uses {error}, which no line before it makes\n  {line.strip()[:200]}") from None
+        raise wrong(f" uses {error}, which no line before it makes") from None
     except MillraceError as error:
-        raise GraphError(f"line {number}: {error.args[0]}\n  {line.strip()[:200]}") from None
-    except (*MALFORMED, MemoryError) as error:
-        raise GraphError(f"line {number} cannot be read ({error})\n  {line.strip()[:200]}") from None
+        raise wrong(f": {error.args[0]}") from None
+    except MALFORMED as error:
+        raise wrong(f" cannot be read ({error})") from None
 
 
 # What a text that is no graph can make Python's own parser or an operation's attributes raise.
@@ -251,14 +292,16 @@ MALFORMED = (
     AssertionError,
     RecursionError,
     OverflowError,
+    ZeroDivisionError,
+    MemoryError,
 )
 
 
 def read_operation(source: str) -> Op:
     """The operation that a text describes.  Raises GraphError where it describes none."""
     try:
-        op = _Reader({}, {}).attribute(ast.parse(source, mode="eval").body)
-    except MALFORMED as error:
+        op = _Reader({}, _Constants({})).attribute(expression(source))
+    except (*MALFORMED, GraphError) as error:
         raise GraphError(f"{source[:200]!r} is not an operation ({error})") from None
     if not isinstance(op, Op):
         raise GraphError(f"{source[:200]!r} is not an operation")

@@ -13,6 +13,7 @@ import numpy as np
 
 from millrace.ir.dims import Dim, Size, bind, from_ast, product, shape_text
 from millrace.ir.errors import DTypeError, GraphError, ShapeError
+from millrace.ir.syntax import expression
 
 HALVES = ("float16", "bfloat16")  # stored in 16 bits; arithmetic on them is done in float32
 FLOATS = (*HALVES, "float32", "float64")
@@ -93,13 +94,13 @@ class TensorType:
     def parse(text: str) -> TensorType:
         match = re.fullmatch(r"\s*(\w+)\[(.*)\]\s*", text)
         if not match:
-            raise GraphError(f"not a type: {text!r}. A type reads like float32[batch, 10].")
+            raise GraphError(f"not a type: {text[:200]!r}. A type reads like float32[batch, 10].")
         try:
-            tree = ast.parse(f"[{match[2]}]", mode="eval").body
-        except SyntaxError:
+            tree = expression(f"[{match[2]}]")
+        except GraphError:
             tree = ast.Constant(None)
         if not isinstance(tree, ast.List):
-            raise GraphError(f"not a type: {text!r}. A type reads like float32[batch, 10].")
+            raise GraphError(f"not a type: {text[:200]!r}. A type reads like float32[batch, 10].")
         return TensorType(match[1], tuple(from_ast(item) for item in tree.elts))
 
 

@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from millrace import functional as mr
+from millrace.ir.bounds import weight_is_given
 from millrace.ir.core import Expression, Value, current_layer, layer_scope, snake
 from millrace.ir.dims import product, shape_text
 from millrace.ir.errors import ArgumentError, MillraceError, ShapeError
 from millrace.ir.state import Variable
-from millrace.ir.types import TensorType
+from millrace.ir.types import TensorType, dtype_name
 from millrace.layers import initializers, regularizers
 from millrace.layers.activations import activation_name
 from millrace.layers.arguments import flag
@@ -286,13 +287,22 @@ class Layer:
                 f"weight {name!r} cannot have the shape {shape_text(sizes)}: sizes must be known and above 0."
             )
         full = f"{current_layer() or self.name}/{name}"
+        given = weight_is_given(full, sizes)
         try:
-            array = initializer if hasattr(initializer, "dtype") else first_values(initializer, sizes, full, dtype)
+            if hasattr(initializer, "dtype"):
+                array = initializer
+            else:
+                rule_of_first = initializers.initializer(initializer)  # an unknown one is refused, drawn from or not
+                array = None if given else first_values(rule_of_first, sizes, full, dtype)
             rule = regularizers.regularizer(regularizer)
         except ArgumentError as error:
             error.args = (f"weight {name!r}: {error.args[0]}",)
             raise
-        variable = Variable(array, name=full, trainable=trainable)
+        if given:
+            kind = getattr(initializer, "dtype", dtype)
+            variable = Variable.blank(TensorType(dtype_name(kind), sizes), full, trainable)
+        else:
+            variable = Variable(array, name=full, trainable=trainable)
         self.own.append(variable)
         if rule is not None:
             self.penalties.append(rule(variable.value))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from millrace import functional as mr
+from millrace.ir.bounds import check_elements
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim, shape_text
 from millrace.ir.errors import ArgumentError, DataError, ShapeError, one_of
@@ -164,6 +165,7 @@ def sign_or_keep(field: Value, state: Value) -> Value:
 
 def update_order(units: int, sweeps: int) -> np.ndarray:
     """Every unit once a sweep, in an order at random that is the same for ever: [sweeps, units] int32."""
+    check_elements((sweeps, units), "the order in which units are brought up to date")
     with np.errstate(over="ignore"):
         high, low = threefry2x32(
             np.uint32(units), np.uint32(0x40FF), np.arange(sweeps, dtype=np.uint32)[:, None],

@@ -74,7 +74,6 @@ NAMES: dict[str, dict[str, str]] = {  # by room; "" is millrace itself
         "predict_on_batch": "model.predict(x, batch_size=len(x)), or model(x).",
         "fit_generator": "model.fit(source): see mr.data.Source.",
         "metrics_names": "evaluate gives a dictionary: its keys are the names.",
-        "export": "It is not there yet; model.save(path) keeps network, weights and optimizer.",
         "to_json": "model.save(path) keeps network, weights and optimizer.",
     },
 }  # fmt: skip

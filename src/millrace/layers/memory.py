@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from millrace import functional as mr
+from millrace.ir.bounds import check_elements
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim
 from millrace.ir.errors import DTypeError, ShapeError
@@ -25,6 +26,7 @@ def position_encoding(words: int, width: int) -> np.ndarray:
     l_kj = (1 - j / J) - (k / d) (1 - 2 j / J), float32 [words, width].
     Source: Sukhbaatar et al. 2015, section 4.1.
     """
+    check_elements((words, width), "the encoding of positions")
     j = np.arange(1, words + 1)[:, None] / words
     k = np.arange(1, width + 1)[None, :] / width
     return ((1 - j) - k * (1 - 2 * j)).astype(np.float32)

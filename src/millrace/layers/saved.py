@@ -52,7 +52,7 @@ def restored(value: Any, known: Mapping[str, Any]) -> Any:
         return known[value["layer"]].from_config(value["config"], known)
     if set(value) == {"function"}:
         name = value["function"]
-        found = known.get(name) or KNOWN.get(name) or getattr(mr, str(name), None)
+        found = known.get(name) or KNOWN.get(name) or (getattr(mr, name) if name in mr.__all__ else None)
         if not callable(found):
             raise ArgumentError(
                 f"it was made with a function {name!r}, which no file holds: pass custom_objects={{{name!r}: {name}}}."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from millrace import functional as mr
+from millrace.ir.bounds import check_elements
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim
 from millrace.ir.errors import ArgumentError, DataError, ShapeError
@@ -27,6 +28,7 @@ class _Measured(Layer):
     def array(self, value: Any, name: str) -> np.ndarray:
         """An argument as float32.  Raises ArgumentError that names it, unless it holds finite numbers."""
         if isinstance(value, Mapping) and set(value) == {"shape"}:  # a saved layer's: the numbers are in its weights
+            check_elements(value["shape"], name)
             return np.zeros(value["shape"], np.float32)
         try:
             made = np.asarray(value)

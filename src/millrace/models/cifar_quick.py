@@ -10,7 +10,6 @@ small network for CIFAR-10 (cuda-convnet, layers-80sec).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from millrace.data.datasets import Dataset, cifar10
@@ -41,9 +40,9 @@ def network(data: Dataset | None = None, activation: str = "relu") -> Model:
     )
 
 
-def example(path: str, vocabulary: Sequence[str] = ()) -> Any:
+def example(given: str | bytes, vocabulary: Sequence[str] = ()) -> Any:
     """A photograph as the network knows them: [32, 32, 3], its centre square made small."""
-    pixels = read_colour(Path(path))
+    pixels = read_colour(given)
     side = min(pixels.shape[:2])
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
     return resized(pixels[top : top + side, left : left + side], 32, 32)

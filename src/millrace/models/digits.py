@@ -7,12 +7,11 @@ weigh what was found. 151,306 parameters; about 99% of held-out digits right aft
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from millrace.data.datasets import Dataset, digits
-from millrace.data.images import read_ink, resized
+from millrace.data.images import called, read_ink, resized
 from millrace.ir.errors import FileError
 from millrace.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
 from millrace.models.recipe import Recipe
@@ -37,25 +36,25 @@ def network(data: Dataset | None = None) -> Model:
     )
 
 
-def example(path: str, vocabulary: Sequence[str] = ()) -> np.ndarray:
+def example(given: str | bytes, vocabulary: Sequence[str] = ()) -> np.ndarray:
     """A picture of one digit as the network knows them: [8, 8, 1], ink 1, as large as the frame allows.
 
-    A picture of 8 by 8 is taken as it is. Of others the ink is cut out, scaled to the frame and centred;
-    dark ink on light paper is turned round.  Raises FileError for a file that is no picture or a
-    blank one.
+    given: a picture file's path, or its content. A picture of 8 by 8 is taken as it is. Of others the ink is cut out,
+    scaled to the frame and centred; dark ink on light paper is turned round.  Raises FileError for a file that is no
+    picture or a blank one.
     """
-    return centred_ink(Path(path), box=8, frame=8)
+    return centred_ink(given, box=8, frame=8)
 
 
-def centred_ink(path: Path, box: int, frame: int) -> np.ndarray:
+def centred_ink(given: str | bytes, box: int, frame: int) -> np.ndarray:
     """The ink of a picture, scaled to a box and centred in a frame: [frame, frame, 1] from 0 to 1.
 
     A picture that has the frame's size already is taken as it is; dark ink on light paper is turned round.
     Raises FileError for a file that is no picture or a blank one.
     """
-    grey = read_ink(path)
+    grey = read_ink(given)
     if float(grey.max() - grey.min()) < 0.1:
-        raise FileError(f"{path} is blank: there is no digit to read.")
+        raise FileError(f"{called(given)} is blank: there is no digit to read.")
     if grey.shape == (frame, frame):
         return grey[..., None]
     strong = np.argwhere(grey > 0.2 * float(grey.max()))

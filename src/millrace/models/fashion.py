@@ -8,7 +8,6 @@ learning rate falls along a cosine to 0 at the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from millrace.data.datasets import Dataset, fashion_mnist
@@ -63,9 +62,9 @@ def network(data: Dataset | None = None) -> Model:
     )
 
 
-def example(path: str, vocabulary: Sequence[str] = ()) -> Any:
+def example(given: str | bytes, vocabulary: Sequence[str] = ()) -> Any:
     """A picture of one piece of clothing: [28, 28, 1], light on dark; light ground is turned round."""
-    return resized(read_ink(Path(path)), 28, 28)[..., None]
+    return resized(read_ink(given), 28, 28)[..., None]
 
 
 FASHION = Recipe(

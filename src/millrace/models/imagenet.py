@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import Any
 
 from millrace.data.datasets import Dataset, imagenette
-from millrace.data.folder import read
 from millrace.data.imagenet_folder import imagenet
+from millrace.data.images import no_picture, picture_content
 from millrace.data.stats import PixelStats, pixel_stats, read_stats
-from millrace.ir.errors import ArgumentError, DataError, FileError, one_of
+from millrace.ir.errors import ArgumentError, DataError, one_of
 from millrace.layers import Input, MeanSubtraction, PCAColor, RandomCrop, RandomFlip
 from millrace.layers.arguments import number
 from millrace.layers.initializers import RandomNormal
@@ -149,17 +149,17 @@ def tested(model: Model, data: Dataset) -> str:
     return "\n".join(lines)
 
 
-def example(path: str, vocabulary: Sequence[str] = ()) -> Any:
+def example(given: str | bytes, vocabulary: Sequence[str] = ()) -> Any:
     """A photograph as the network knows them: uint8 [256, 256, 3], its shorter side scaled and its middle cut out.
 
-    Raises FileError for a file that is missing, or no picture.
+    given: a picture file's path, or its content.  Raises FileError for a file that is missing, or no picture.
     """
     from millrace.data.decode import decode_image
 
     try:
-        return decode_image(read(Path(path)), FILE_SIZE, FILE_SIZE)
+        return decode_image(picture_content(given), FILE_SIZE, FILE_SIZE)
     except DataError as error:
-        raise FileError(f"{path} cannot be read as a picture: {error}. Use JPEG, PNG, WebP, GIF or BMP.") from None
+        raise no_picture(given, error) from None
 
 
 def decided(settings: Mapping[str, Any]) -> Recipe:

@@ -7,7 +7,6 @@ parameters, of which the two convolutions have 2,572; 98.3% of the MNIST test di
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from millrace.data.datasets import Dataset, mnist
@@ -35,9 +34,9 @@ def network(data: Dataset | None = None) -> Model:
     )
 
 
-def example(path: str, vocabulary: Any = ()) -> Any:
+def example(given: str | bytes, vocabulary: Any = ()) -> Any:
     """A picture of a digit as MNIST has them: [28, 28, 1], the ink in a box of 20 by 20, centred."""
-    return centred_ink(Path(path), box=20, frame=28)
+    return centred_ink(given, box=20, frame=28)
 
 
 LENET = Recipe(

@@ -18,10 +18,10 @@ from millrace.training.optimizers import Adam
 class Recipe:
     """A named experiment: a network that learns from data.
 
-    `build(data)` makes the network, `optimizer(learning_rate)` its optimizer. `example(text, vocabulary)`
-    turns an argument of `millrace predict`, a picture's path or a text, into one example; None where the
-    network predicts nothing of that kind. `show(model, data)` is what the trained network is asked to do
-    at the end, as text. `seconds` is about how long it takes on two cores.
+    `build(data)` makes the network, `optimizer(learning_rate)` its optimizer. `example(given, vocabulary)` makes one
+    example of an argument of `millrace predict`, a picture's path or a text, or of bytes, which are what such a file
+    holds and never a path; None where the network predicts nothing of that kind. `show(model, data)` is what the
+    trained network is asked to do at the end, as text. `seconds` is about how long it takes on two cores.
 
     `options`: further settings that it takes, each an option of `millrace train`, such as {"variant": "paper"}, with
     what they are unless given; `decide(settings)` gives the recipe as they say, and `once` are those that only the
@@ -40,7 +40,7 @@ class Recipe:
     optimizer: Callable[[float], Any] = Adam
     loss: str = "sparse_categorical_crossentropy"
     metrics: tuple[str, ...] = ("accuracy",)
-    example: Callable[[str, Sequence[str]], Any] | None = None
+    example: Callable[[str | bytes, Sequence[str]], Any] | None = None
     callbacks: Callable[[], list[Callback]] = list
     show: Callable[[Model, Dataset], str] | None = None
     unit: str = "examples"

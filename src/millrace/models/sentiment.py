@@ -16,7 +16,7 @@ import numpy as np
 from millrace.data.arrays import epoch_order
 from millrace.data.datasets import Dataset
 from millrace.data.text import Vocabulary, pad_sequences
-from millrace.data.text_files import read_text, rt_polarity
+from millrace.data.text_files import decoded_text, read_text, rt_polarity
 from millrace.ir.errors import DataError
 from millrace.layers import GRU, Bidirectional, Dense, Dropout, Embedding, GlobalMaxPooling1D, Input, SpatialDropout1D
 from millrace.models.recipe import Recipe
@@ -61,13 +61,19 @@ def encoded(texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
     return pad_sequences([vocabulary.encode(text) for text in texts], STEPS, padding="post")
 
 
-def example(text: str, vocabulary: Sequence[str]) -> Any:
-    """A sentence, or the text of a file, as the network reads it.  Raises DataError for one without a known word."""
-    if Path(text).suffix and Path(text).is_file():
-        text = read_text(Path(text))
+def example(given: str | bytes, vocabulary: Sequence[str]) -> Any:
+    """A sentence as the network reads it.  Raises DataError for one without a known word.
+
+    given: the sentence or a text file's path; or content, which is never taken for a path.
+    """
+    if isinstance(given, bytes):
+        text = decoded_text(given, "the sentence")
+    else:
+        text = read_text(Path(given)) if Path(given).suffix and Path(given).is_file() else given
     row = encoded([text], Vocabulary(vocabulary))[0]
     if not (row > 1).any():
-        raise DataError(f"the network knows none of these words: {text!r}. Give a sentence in English.")
+        shown = text if len(text) <= 80 else f"{text[:80]} ..."
+        raise DataError(f"the network knows none of these words: {shown!r}. Give a sentence in English.")
     return row
 
 

@@ -137,6 +137,8 @@ def from_config(
                 named = {k: _given_by_name(v, values) for k, v in entry.get("keywords", {}).items()}
                 result = layer(*given, **named)
             values += result if isinstance(result, (list, tuple)) else [result]
+        if not inputs or not config["outputs"]:
+            raise FileError("the description of the model names no input or no output.")
         return inputs, [values[n] for n in config["outputs"]]
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise FileError(f"the description of the model is damaged ({error!r}).") from None

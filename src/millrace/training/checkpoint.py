@@ -130,35 +130,67 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
     Raises DamagedError for a damaged or foreign file, FileError for a missing one or one of a later format.
     """
-    from safetensors import SafetensorError, safe_open
+    arrays, about = arrays_of(path)
+    if about is None:
+        raise DamagedError(f"{path} holds arrays, but does not say what they are: Millrace did not write it.")
+    return arrays, about
 
-    path = Path(path)
-    if not path.is_file():
-        kind = "is a directory" if path.is_dir() else "does not exist"
-        raise FileError(f"{path} {kind}: expected a file that model.save or millrace train wrote.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except PermissionError:
-        raise FileError(f"{path} cannot be read: permission denied.") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedError(
-            f"{path} is damaged or no safetensors file ({error}). Take an earlier checkpoint, or train again."
-        ) from None
+
+def arrays_of(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """The arrays of any safetensors file, and what Millrace wrote of them; None where somebody else wrote it.
+
+    Raises as `load_arrays` does.
+    """
+    arrays, metadata = _read(Path(path))
+    if "millrace" not in metadata:
+        return arrays, None
     try:
         about = json.loads(metadata["millrace"])
-    except (KeyError, ValueError):
+        whole = isinstance(about, dict) and type(about.get("format")) is int
+        as_written = whole and is_as_written(about, metadata["millrace"], arrays)
+    except (ValueError, RecursionError):
         raise DamagedError(f"{path} holds arrays, but does not say what they are: Millrace did not write it.") from None
-    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+    if not whole:
         raise DamagedError(f"{path} does not say its format: Millrace did not write it.")
-    if not is_as_written(about, metadata["millrace"], arrays):
+    if not as_written:
         raise DamagedError(
             f"{path} is damaged: its checksum does not match. Take an earlier checkpoint, or train again."
         )
     if about["format"] > FORMAT:
-        raise FileError(f"{path} has format {about['format']}, this Millrace reads up to {FORMAT}: update Millrace.")
+        later = f"{about['format']:,}"[:20]
+        raise FileError(f"{path} has format {later}, this Millrace reads up to {FORMAT}: update Millrace.")
     return arrays, about
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a safetensors file and its metadata."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():  # nor a pipe or a device, which may never end
+        kind = "is a directory" if path.is_dir() else "is no file" if path.exists() else "does not exist"
+        raise FileError(f"{path} {kind}: expected a file that model.save or millrace train wrote.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - no mapping
+    except PermissionError:
+        raise FileError(f"{path} cannot be read: permission denied.") from None
+    except MemoryError:
+        raise FileError(f"{path} does not fit into memory.") from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(
+            f"{path} is damaged or no safetensors file ({error}). Take an earlier checkpoint, or train again."
+        ) from None
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as a safetensors file does: the length of its header, and the header."""
+    try:
+        with path.open("rb") as file:
+            length, start = int.from_bytes(file.read(8), "little"), file.read(1)
+    except OSError:
+        return False
+    return start == b"{" and length < path.stat().st_size
 
 
 def is_as_written(about: dict[str, Any], text: str, arrays: Mapping[str, np.ndarray]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from millrace import functional as mr
+from millrace.ir.bounds import check_elements
 from millrace.ir.core import Value
 from millrace.ir.dims import product
 from millrace.ir.errors import ArgumentError, ShapeError
@@ -169,6 +170,7 @@ class AUC(Metric):
         y, p = rows(y_true, y_pred)
         flat = (p.shape[0], product(p.shape[1:]))
         y, p = mr.reshape(y, flat), mr.reshape(mr.sigmoid(p) if self.from_logits else p, flat)
+        check_elements((self.num_thresholds,), "the thresholds of a metric")
         inner = np.arange(1, self.num_thresholds - 1) / (self.num_thresholds - 1)
         thresholds = np.concatenate([[-EPSILON], inner, [1 + EPSILON]]).astype(np.float32)
         above = mr.cast(mr.greater(mr.expand_dims(p, 2), mr.constant(thresholds)), "float32")

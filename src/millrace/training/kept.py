@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from millrace.ir.bounds import Bounds
 from millrace.ir.errors import FileError
 from millrace.ir.state import Variable, here, is_here, snapshot
 from millrace.ir.types import is_float_array
@@ -95,13 +97,7 @@ def take_over(model: Any, arrays: dict[str, Any], about: Mapping[str, Any], path
     Floating-point numbers are converted to the model's dtype, with a warning where that rounds them.
     Raises FileError where the file does not fit the model; then nothing is taken over.
     """
-    progress = about.get("progress")
-    if not isinstance(progress, dict):
-        raise FileError(f"{path} does not say how far training got: it is damaged, or no model.")
-    arrays = by_our_names(model, arrays, about.get("weights"))
-    missing = [v.name for v in model.weights if v.name not in arrays]
-    if missing:
-        raise FileError(f"{path} is of another model: it has no weight {missing[0]!r}.")
+    arrays = check_weights(model, arrays, about, path)
     taken = {v: arrays[v.name] for v in [*model.weights, *memory_in(model, arrays, about, path)]}
     rounded = [v for v, array in taken.items() if fits(v, array) and not np.can_cast(array.dtype, np.dtype(v.dtype))]
     taken = {v: converted(v, array, path) for v, array in taken.items()}
@@ -114,9 +110,38 @@ def take_over(model: Any, arrays: dict[str, Any], about: Mapping[str, Any], path
         )
     for variable, array in taken.items():
         variable.assign(array)
+    progress = about["progress"]
     put_arrays(progress, arrays)
     model.progress = progress
     return dict(progress)
+
+
+def check_weights(model: Any, arrays: dict[str, Any], about: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """A file's arrays under the names of a model's weights.  Raises FileError where one is missing or does not fit."""
+    if not isinstance(about.get("progress"), dict):
+        raise FileError(f"{path} does not say how far training got: it is damaged, or no model.")
+    arrays = by_our_names(model, arrays, about.get("weights"))
+    for variable in model.weights:
+        if variable.name not in arrays:
+            raise FileError(f"{path} is of another model: it has no weight {variable.name!r}.")
+        if not fits(variable, arrays[variable.name]):
+            raise _other(variable, arrays[variable.name], path)
+    return arrays
+
+
+def _other(variable: Variable, array: np.ndarray, path: str | Path) -> FileError:
+    return FileError(
+        f"{path} is of another model: {variable.name!r} is {array.dtype}{list(array.shape)} there, "
+        f"{variable.type} here."
+    )
+
+
+def bounds_of(arrays: Mapping[str, Any], about: Mapping[str, Any]) -> Bounds:
+    """What the model of a file may need while it is built: weights as its arrays, and room for what is small."""
+    shapes = {array.shape for array in arrays.values()}
+    elements = sum(array.size for array in arrays.values())
+    length = len(json.dumps(about.get("architecture")))  # an operation takes about 50 characters, a layer 200
+    return Bounds(shapes, 2 * len(arrays) + 16, 16 * elements + 2**22, 4 * length + 4000)
 
 
 def fits(variable: Variable, array: np.ndarray) -> bool:
@@ -128,10 +153,7 @@ def fits(variable: Variable, array: np.ndarray) -> bool:
 def converted(variable: Variable, array: np.ndarray, path: str | Path) -> np.ndarray:
     """A file's array in the dtype of a variable.  Raises FileError where it does not fit, or its range is too small."""
     if not fits(variable, array):
-        raise FileError(
-            f"{path} is of another model: {variable.name!r} is {array.dtype}{list(array.shape)} there, "
-            f"{variable.type} here."
-        )
+        raise _other(variable, array, path)
     if array.dtype == variable.dtype:
         return array
     with np.errstate(over="ignore"):
@@ -151,7 +173,9 @@ def by_our_names(model: Any, arrays: dict[str, Any], order: Any) -> dict[str, An
     the shape that it must have.
     """
     mine = [v.name for v in model.weights]
-    if not isinstance(order, list) or sorted(map(str, order)) == sorted(mine) or len(order) != len(mine):
+    if not isinstance(order, list) or not all(isinstance(name, str) for name in order):
+        return arrays
+    if sorted(order) == sorted(mine) or len(order) != len(mine):
         return arrays
     if not all(name in arrays and fits(v, arrays[name]) for name, v in zip(order, model.weights, strict=True)):
         return arrays
@@ -175,7 +199,9 @@ def memory_in(model: Any, arrays: Mapping[str, Any], about: Mapping[str, Any], p
     means = [v for v in model._steps.variables if v.name in arrays]
     if not any(name.startswith("optimizer/") for name in arrays):
         return means
-    before = (about.get("compile") or {}).get("optimizer") or {}
+    kept = about.get("compile")
+    before = kept.get("optimizer") if isinstance(kept, dict) else None
+    before = before if isinstance(before, dict) else {}
     here = model.optimizer.get_config()["class_name"]
     absent = [v.name for v in optimizer if v.name not in arrays]
     if absent or before.get("class_name", here) != here:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from millrace import functional as mr
+from millrace.ir.bounds import check_elements
 from millrace.ir.core import Value, layer_scope
 from millrace.ir.state import Variable
 
@@ -31,6 +32,7 @@ class Means:
 
     def __init__(self, sizes: Sequence[int], prefix: str):
         self.sizes, self.prefix = list(sizes), prefix
+        check_elements((sum(sizes),), "what the metrics add up")
         self.totals = Variable(np.zeros(sum(sizes), np.float32), f"{prefix}/totals", False)
         self.counts = Variable(np.zeros(len(sizes), np.float32), f"{prefix}/counts", False)
 

@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
+from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from millrace.data.source import ENCODED, Source
 from millrace.functional import Input
+from millrace.ir.bounds import within
 from millrace.ir.core import Value, outside_layers
 from millrace.ir.dims import solve
 from millrace.ir.errors import ArgumentError, FileError, MillraceError, ShapeError
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.state import Variable, here, snapshot
+from millrace.ir.syntax import printable
+from millrace.ir.text import MALFORMED
 from millrace.layers.base import Layer
 from millrace.layers.calls import limit_numbers, limit_of, mask_of
 from millrace.layers.keras_names import NAMES, absent
 from millrace.training import architecture
 from millrace.training.checkpoint import check_ending, save_arrays
 from millrace.training.checkpoints import Checkpoints
-from millrace.training.kept import Held, take_over
+from millrace.training.kept import Held, bounds_of, check_weights, take_over
 from millrace.training.sharded import loaded
 from millrace.training.summary import print_summary
 from millrace.training.trainer import Trainer
+
+
+class _Exporter:
+    function: Callable[..., None] | None = None
+
+
+def set_exporter(function: Callable[..., None]) -> None:
+    """Called by `millrace.inference` when it is imported, which knows the formats."""
+    _Exporter.function = function
 
 
 class Model(Trainer, Layer):
@@ -223,6 +237,23 @@ class Model(Trainer, Layer):
         with snapshot(self.weights) as buffers:
             save_arrays(path, {v.name: here(v, b) for v, b in zip(self.weights, buffers, strict=True)}, about)
 
+    def export(self, filepath: str | Path, format: str | None = None, **options: Any) -> None:
+        """Write what the model computes in use, with its weights, for use elsewhere.
+
+        format: "onnx", "stablehlo" or "millrace"; by the path's ending (.onnx, .stablehlo, .safetensors) unless given.
+        options: of the format, such as platforms=["cpu"] for stablehlo.
+
+        Raises ArgumentError for an unknown format, or a graph that the format cannot hold: it names the operation.
+        Source: Keras Model.export.
+        """
+        self._need_graph("be exported")
+        if _Exporter.function is None:
+            import millrace
+
+            assert millrace.inference  # which introduces itself; it is imported when it is asked for
+        assert _Exporter.function is not None
+        _Exporter.function(self, filepath, format, **options)
+
     def resume(self, directory: str | Path) -> dict[str, int]:
         """Take over the newest whole checkpoint of a directory, and say where `fit` goes on from there.
 
@@ -342,28 +373,47 @@ class Sequential(Model):
         self._connect(first, value)
 
 
-def load_model(path: str | Path, custom_objects: Mapping[str, type[Layer]] | None = None, engine: Any = None) -> Model:
-    """A model that `model.save` kept, compiled as it was; nothing in the file is run.
+def load_model(
+    path: str | Path,
+    custom_objects: Mapping[str, type[Layer]] | None = None,
+    engine: Any = None,
+    compile: bool = True,
+) -> Model:
+    """A model that `model.save` kept, compiled as it was unless compile=False; nothing in the file is run.
 
     Raises FileError for a missing or damaged file, or a layer that is unknown.
     """
-    arrays, about = loaded(path)
+    return model_of(path, *loaded(path), custom_objects, engine, compile)
+
+
+def model_of(
+    path: str | Path,
+    arrays: dict[str, Any],
+    about: Mapping[str, Any],
+    custom_objects: Mapping[str, type[Layer]] | None = None,
+    engine: Any = None,
+    compile: bool = True,
+) -> Model:
+    """The model of a file's arrays and description.  Raises FileError as `load_model` does."""
     if about.get("kind") != "model" or not isinstance(about.get("architecture"), dict):
         raise FileError(f"{path} holds no model.")
+    bounds, kept, doing = bounds_of(arrays, about), about.get("compile"), ""
     try:
-        kind = Sequential if about["architecture"].get("sequential") else Model
-        model = kind.from_config(about["architecture"], custom_objects)
+        with within(bounds):
+            kind = Sequential if about["architecture"].get("sequential") else Model
+            model = kind.from_config(about["architecture"], custom_objects)
         assert isinstance(model, Model)
-    except (MillraceError, TypeError, AttributeError) as error:
-        raise FileError(f"{path}: {error}") from None
-    kept = about.get("compile")
-    if kept is not None:
-        try:
-            model.compile(**kept, engine=engine)
-        except (KeyError, TypeError, ArgumentError) as error:
-            raise FileError(f"{path}: how the model was trained cannot be read ({error}).") from None
-    take_over(model, arrays, about, path)
-    model.lost = [str(what) for what in about.get("lost") or []]
+        check_weights(model, arrays, about, path)
+        if kept is not None and compile:
+            doing = "how the model was trained cannot be read: "
+            with within(replace(bounds, nodes=maxsize)):  # its gradients are in proportion to what has been built
+                model.compile(**kept, engine=engine)
+        doing = ""
+        take_over(model, arrays, about, path)
+        model.lost = [str(what) for what in about.get("lost") or []]
+    except (MillraceError, *MALFORMED) as error:
+        said = printable(str(error), 2000)
+        raise FileError(said if said.startswith(str(path)) else f"{path}: {doing}{said}") from None
     return model
 
 

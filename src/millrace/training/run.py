@@ -152,7 +152,7 @@ class Run:
             state = State(kept["state"], kept["message"])
             if state.name not in (RUNNING, FINISHED, STOPPED, FAILED) or not isinstance(state.message, str):
                 raise ValueError(f"no state is called {state.name!r}")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileError(f"{file} is damaged ({error!r}): remove it.") from None
         return State(KILLED) if state.name == RUNNING else state
 
@@ -179,7 +179,7 @@ class Run:
             needed = {"model": str, "engine": str, "seed": int, "epochs": int, "batch_size": int}
             if not all(isinstance(config[key], kind) for key, kind in needed.items()):
                 raise ValueError("a setting has the wrong type")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileError(f"{file} is damaged ({error!r}): restore it, or train again.") from None
         return config
 
@@ -195,7 +195,7 @@ class Run:
             classes, vocabulary = words["classes"], words["vocabulary"]
             if not all(isinstance(word, str) for word in [*classes, *vocabulary]):
                 raise ValueError("a word is no text")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileError(f"{file} is missing or damaged ({error!r}): restore it, or train again.") from None
         return classes, vocabulary
 

@@ -1,0 +1,1 @@
+"""ONNX, there and back: `exporting` writes a predictor as an ONNX model, `importing` reads one."""

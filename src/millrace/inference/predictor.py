@@ -1,0 +1,120 @@
+"""A trained model as it is used: one graph from inputs to outputs, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from millrace.engines.function import Function, engine_named
+from millrace.inference.folding import settled
+from millrace.inference.rewriting import in_use
+from millrace.ir.errors import ArgumentError
+from millrace.ir.graph import Graph
+from millrace.ir.types import TensorType
+from millrace.layers.arguments import whole
+from millrace.training.compiled import output_names
+from millrace.training.examples import batch_size_for, input_name, inputs_of
+from millrace.training.model import Model
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name, and its type with the batch open, such as float32[batch, 28, 28, 1]."""
+
+    name: str
+    type: TensorType
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said of a predictor besides its graph.
+
+    classes: what the answers are called, in their order. vocabulary: the words that a network of text knows.
+    recipe: the network of `millrace train` that knows how pictures or sentences become its examples, "" for none;
+    settings: the options and the seed that it was given. precision: what the weights are kept in, float32, bfloat16 or
+    int8. measured: numbers that were measured when it was made, by name, such as the accuracy before and after.
+    """
+
+    name: str = "model"
+    classes: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    recipe: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "float32"
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+class Predictor:
+    """A graph that predicts, with its own copy of the weights: `predictor.predict(x)`.
+
+    outputs: a name for each output of the graph. engine: "xla", "numpy", or None for the best there is.
+
+    Raises ArgumentError where the names do not fit the graph.
+    """
+
+    def __init__(self, graph: Graph, outputs: Sequence[str], about: About | None = None, engine: Any = None):
+        if len(outputs) != len(graph.outputs) or len(set(outputs)) < len(outputs):
+            raise ArgumentError(f"{len(graph.outputs)} outputs need as many different names, got {list(outputs)}.")
+        self.graph, self.about, self.engine = graph, about or About(), engine
+        self.inputs = tuple(Port(input_name(value), value.type) for value in graph.inputs)
+        self.outputs = tuple(Port(name, value.type) for name, value in zip(outputs, graph.outputs, strict=True))
+
+    @classmethod
+    def of(cls, model: Model, about: About | None = None, engine: Any = None, fold: bool = True) -> Predictor:
+        """What a model computes once its training is over, with a copy of its weights as they are now.
+
+        fold: bring batch normalization and its like into the weights of the layer before. The results change by
+        rounding alone.
+        """
+        return cls(in_use(model, fold), output_names(model.outputs), about or About(name=model.name), engine)
+
+    def with_graph(self, graph: Graph, about: About | None = None) -> Predictor:
+        """The same with another graph of the same inputs and outputs."""
+        return Predictor(graph, [port.name for port in self.outputs], about or self.about, self.engine)
+
+    def __repr__(self) -> str:
+        def ports(some: Sequence[Port]) -> str:
+            return ", ".join(f"{port.name}: {port.type}" for port in some)
+
+        return f"Predictor({self.about.name!r}, {ports(self.inputs)} -> {ports(self.outputs)})"
+
+    @cached_property
+    def function(self) -> Function:
+        """The graph as something to call; a program is made for each number of examples.
+
+        Weights in fewer bits are brought to float32 once, here, and not in each call: docs/inference.md has what that
+        saves. Memory is then that of float32.
+        """
+        return Function(settled(self.graph), engine_named(self.engine), list, (), False)
+
+    def __call__(self, *arrays: Any) -> list[np.ndarray]:
+        """The outputs for arrays in the order of the inputs, in one go.  Raises ShapeError for what does not fit."""
+        return [np.asarray(output) for output in self.function(*arrays)]
+
+    def predict(self, x: Any, batch_size: int = 32) -> Any:
+        """The output for each example, [examples, ...]; a list for several outputs.
+
+        x: an array [examples, ...], a list of arrays, or a dictionary by the inputs' names.
+        batch_size: examples that are computed at once.
+
+        Raises DataError for examples that the graph does not take.
+        """
+        whole(batch_size, "batch_size")
+        arrays, _ = inputs_of(self.graph.inputs, x, "x")
+        count = len(arrays[0])
+        size = batch_size_for(self.graph.inputs, batch_size, count)
+        parts = [self._batch(arrays, start, size) for start in range(0, count, size)]
+        made = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        made = [part.astype(np.float32) if part.dtype.name == "bfloat16" else part for part in made]
+        return made if len(made) > 1 else made[0]
+
+    def _batch(self, arrays: Sequence[np.ndarray], start: int, size: int) -> list[np.ndarray]:
+        """The outputs of one batch; a short one is filled up with its last example, so that one program serves all."""
+        given = [array[start : start + size] for array in arrays]
+        real = len(given[0])
+        full = [np.concatenate([x, np.repeat(x[-1:], size - real, axis=0)]) if real < size else x for x in given]
+        return [output[:real] for output in self(*full)]
