@@ -80,7 +80,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv --without-pip $(VENV)
 
 $(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml | $(BIN)/python
-	@echo "Setting up $(VENV) (about 700 MB the first time)"
+	@echo "Setting up $(VENV) (about 750 MB the first time)"
 	$(PIP) -r requirements/run.txt -r requirements/build.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -139,10 +139,10 @@ class HeaderReader {
 std::string whole(const std::filesystem::path& file, const std::string& named) {
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) throw Error(named + " does not exist.");
+  if (std::filesystem::is_directory(file, ignored)) throw Error(named + " is a directory: expected a .npy file.");
   std::ifstream in(file, std::ios::binary);
   std::string content{std::istreambuf_iterator<char>(in), {}};
-  if (!in.is_open() || in.bad() || std::filesystem::is_directory(file, ignored))
-    throw Error(named + " cannot be read.");
+  if (!in.is_open() || in.bad()) throw Error(named + " cannot be read.");
   return content;
 }
 

@@ -14,7 +14,11 @@ import millrace as mr
 from millrace.data.datasets import digits
 from millrace.inference import load, opened, save
 from millrace.inference.predictor import About, Predictor
+from millrace.ir.graph import Graph
+from millrace.ir.leaves import Placeholder
+from millrace.ir.types import TensorType
 from millrace.layers import BatchNormalization, Concatenate, Conv2D, Dense, Flatten, Input, ReLU
+from millrace.models import sentiment
 
 FILES = Path(__file__).parents[1] / "parity" / "torch_files"
 
@@ -31,6 +35,7 @@ def place(tmp_path_factory):
     for n in range(2):
         pixels = (255 - 255 * data.x_validation[n, ..., 0]).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{n}.png")
+    (folder / "folder.onnx").mkdir()
     np.save(folder / "x.npy", data.x_validation[:30])
     np.save(folder / "one.npy", data.x_validation[0])
     np.save(folder / "narrow.npy", data.x_validation[:3, :5])
@@ -102,15 +107,26 @@ def test_fewer_bits_come_with_what_they_cost(here, millrace):
         assert f"{100 * right:.2f}" == said
 
 
-def test_a_file_that_answers_otherwise_is_not_left_behind(here, millrace, monkeypatch):
+def test_fewer_bits_stay_unless_others_are_asked_for(here, millrace):
+    assert millrace("export", RUN, "m.safetensors", "--precision", "int8", "--no-check")[2] == 0
+    printed, _, code = millrace("export", "m.safetensors", "again.safetensors")
+    assert code == 0 and "weights in int8" in printed and "bit for bit" in printed
+    assert {v.dtype for v in load("again.safetensors").graph.variables} == {"int8", "float32"}
+    _, error, code = millrace("export", "m.safetensors", "wide.safetensors", "--precision", "float32")
+    assert code == 2 and "keeps its weights in int8 already" in error and not Path("wide.safetensors").exists()
+
+
+@pytest.mark.parametrize("factor", [1.01, np.nan])
+def test_a_file_that_answers_otherwise_is_not_left_behind(here, millrace, monkeypatch, factor):
     from millrace.inference import exporting
 
     def wrong(predictor, path):
-        for variable in predictor.graph.variables:
-            variable.assign(1.01 * variable.numpy())
+        kept = {variable: variable.numpy() for variable in predictor.graph.variables}
+        for variable, array in kept.items():
+            variable.assign(np.float32(factor) * array)
         save(predictor, path)
-        for variable in predictor.graph.variables:
-            variable.assign(variable.numpy() / 1.01)
+        for variable, array in kept.items():
+            variable.assign(array)
 
     broken = exporting.Format("millrace", (".safetensors",), wrong)
     monkeypatch.setattr(exporting, "FORMATS", (broken,))
@@ -121,11 +137,29 @@ def test_a_file_that_answers_otherwise_is_not_left_behind(here, millrace, monkey
     assert millrace("export", RUN, "m.safetensors", "--no-check")[2] == 0
 
 
+def test_a_file_that_its_reader_refuses_is_not_left_behind(here, millrace, monkeypatch):
+    from millrace.inference import exporting
+
+    broken = exporting.Format("stablehlo", (".stablehlo",), lambda predictor, path: path.write_bytes(b"no program"))
+    monkeypatch.setattr(exporting, "FORMATS", (broken,))
+    _, error, code = millrace("export", RUN, "m.stablehlo")
+    assert code == 2 and "JAX cannot run m.stablehlo" in error and "--no-check writes it" in error
+    assert not Path("m.stablehlo").exists() and not leftovers(here)
+
+
+def test_two_axes_of_one_open_size_are_compared(here, millrace):
+    x = Placeholder("x", TensorType.parse("float32[batch, batch]"))()
+    save(Predictor(Graph([x], [x + 1]), ["y"]), "square.safetensors")
+    printed, _, code = millrace("export", "square.safetensors", "m.safetensors")
+    assert code == 0 and "gives the same on 8 random examples" in printed
+
+
 REFUSED = [
     (["export", RUN, "m.tflite"], "write 'onnx'"),
     (["export", RUN, "m"], "its ending says no format"),
     (["export", "both.safetensors", "both.safetensors"], "would replace what it is made of"),
     (["export", RUN, f"{RUN}/config.json"], "its ending says no format"),
+    (["export", "both.safetensors", "folder.onnx"], "folder.onnx is a folder: give a file"),
     (["export", RUN, "m.onnx", "--platforms", "cpu"], "--platforms is for .stablehlo"),
     (["export", RUN, "m.stablehlo", "--platforms", "gpu"], "called cuda"),
     (["export", RUN, "m.onnx", "--precision", "int4"], "unknown precision 'int4'"),
@@ -144,7 +178,9 @@ REFUSED = [
     (["predict", "both.safetensors", "x.npy"], "x.npy is one array, the model takes 2: an .npz with a, b"),
     (["predict", RUN, "x.npy", "--out", "a.txt"], "the answers of one output go into an .npy file: a.npy"),
     (["predict", "both.safetensors", "x.npz", "--out", "a.npy"], "2 outputs go into an .npz file"),
+    (["predict", RUN, "x.npy", "--out", "x.npy"], "x.npy would replace what it is made of"),
     (["predict", RUN, "x.npy", "--engine", "tpu"], "Known: numpy, xla"),
+    (["predict", "a" * 300, "x.npy"], "File name too long"),
 ]
 
 
@@ -223,6 +259,39 @@ def test_a_model_of_several_inputs_takes_an_npz_with_their_names(here, millrace)
     np.savez("z.npz", a=a)
     _, error, code = millrace("predict", "both.safetensors", "z.npz")
     assert code == 2 and "z.npz has no array 'b': it has a" in error
+
+
+def test_outputs_may_be_called_anything(here, millrace):
+    x = Input((2,), name="x")
+    save(Predictor(Graph([x], [2 * x, x + 1]), ["file", "b"], engine="numpy"), "named.safetensors")
+    np.save("two.npy", np.float32([[1, 3]]))
+    assert millrace("predict", "named.safetensors", "two.npy", "--out", "named.npz")[2] == 0
+    with np.load("named.npz") as kept:
+        assert {name: kept[name].tolist() for name in kept} == {"file": [[2, 6]], "b": [[2, 4]]}
+
+
+def test_nothing_of_a_file_controls_the_terminal(here, millrace):
+    """Names of the model, of inputs, outputs and classes: printed, or in an error."""
+    bad = "\x1b]0;owned\x07\x1b[2J"
+    x = Input((2,), name=f"x{bad}")
+    save(Predictor(Graph([x], [x * 1.0]), [f"y{bad}"], About(f"n{bad}", (f"a{bad}", f"b{bad}"))), "bad.safetensors")
+    save(Predictor(Graph([x], [x, x + 1]), [f"y{bad}", "z"], About(f"n{bad}")), "two.safetensors")
+    np.save("two.npy", np.float32([[1, 3]]))
+    for arguments in (
+        ["predict", "bad.safetensors", "two.npy"], ["predict", "two.safetensors", "two.npy"],
+        ["predict", "two.safetensors", "two.npy", "--out", "two.npz"], ["predict", "bad.safetensors", "0.png"],
+        ["predict", "bad.safetensors", "x.npy"], ["export", "bad.safetensors", "m.safetensors"],
+        ["export", "bad.safetensors", "m.safetensors", "--precision", "int4"],
+    ):  # fmt: skip
+        printed, error, _ = millrace(*arguments)
+        assert "\x1b" not in printed + error and "\x07" not in printed + error and printed + error
+
+
+def test_a_long_sentence_is_no_file():
+    """No name of a file may be as long, and asking for it is an error of the system."""
+    vocabulary = ("", "[UNK]", "good", "film")
+    long = "A good film. " * 40 + "It was good"
+    np.testing.assert_array_equal(sentiment.example(long, vocabulary), sentiment.example(long.encode(), vocabulary))
 
 
 def test_scores_are_not_called_sure(here, millrace):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -68,7 +69,6 @@ def test_a_run_is_served_says_how_to_ask_it_and_ends_with_0(here):
         (["runs/perceptron-1", "--host", "no such host"], "--host 'no such host' is no address"),
         (["runs/perceptron-1", "--host", "8.8.8.8"], "of 8.8.8.8 cannot be had"),
         (["runs/perceptron-1", "--max-batch", "0"], "--max-batch must be"),
-        (["runs/perceptron-1", "--max-wait", "-1"], "--max-wait must be"),
         (["runs/perceptron-1", "--timeout", "0"], "--timeout must be"),
         (["runs/perceptron-1", "--name", "a/b"], "give --name"),
         (["runs/perceptron-1", "--engine", "nope"], "unknown engine 'nope'"),
@@ -114,6 +114,31 @@ def test_a_model_is_put_under_load_with_and_without_batching(millrace, here):
 def test_what_cannot_be_put_under_load_is_told(millrace, here, arguments, said):
     _, error, code = millrace("bench-serve", *arguments)
     assert code == 2 and said in error
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"220 mail ready\r\n\r\n", "no server answers at http://127.0.0.1:{} (what it says is no HTTP)"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "is no server of the Open Inference Protocol"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "is no server of the Open Inference Protocol"),
+    ],
+)
+def test_what_is_no_inference_server_is_told(millrace, answer, said):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        _, error, code = millrace("bench-serve", f"http://127.0.0.1:{port}")
+        thread.join()
+    assert code == 2 and said.format(port) in error
 
 
 def test_lost_mixed_up_and_growing_are_not_flawless():

@@ -15,9 +15,9 @@ from millrace.training.run import Run
 COMMAND = [sys.executable, "-c", "from millrace.cli.main import main; main()", "train"]
 
 
-@pytest.fixture
-def environment(tmp_path):
-    return {**os.environ, "MILLRACE_CACHE": str(tmp_path / "cache"), "COLUMNS": "80"}
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return {**os.environ, "MILLRACE_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "80"}
 
 
 def losses(run):

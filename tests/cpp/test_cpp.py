@@ -264,6 +264,7 @@ def test_what_is_no_model_is_refused(program, doubler, tmp_path):
 def test_what_the_program_cannot_do_is_said(program, doubler, tmp_path):
     x = npy(tmp_path, "x", np.zeros((1, 3), np.float32))
     refused("takes 1 input, got 2", program, doubler, x, x)
+    refused(f"'{tmp_path}' is a directory: expected a .npy file", program, doubler, tmp_path)
     refused("a model is missing", program)
     refused("there is no option --tpo", program, doubler, x, "--tpo", 1)
     refused("--top lacks its value", program, doubler, x, "--top")

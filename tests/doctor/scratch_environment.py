@@ -22,7 +22,8 @@ VERSIONS = {
     "numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.1", "jaxlib": "0.10.1", "scipy": "1.17.1",
     "opt_einsum": "3.4.0", "safetensors": "0.8.0", "rich": "15.0.0", "cyclopts": "5.4.0", "jinja2": "3.1.6",
     "latex2mathml": "3.81.1", "pillow": "13.0.0", "simplejpeg": "1.9.0", "cykooz-resizer": "4.0.1",
-    "scikit-learn": "1.9.1", "tensorboardX": "2.6.5",
+    "scikit-learn": "1.9.1", "tensorboardX": "2.6.5", "onnx": "1.23.2", "flatbuffers": "25.12.19",
+    "starlette": "1.10.0", "uvicorn": "0.54.0", "prometheus-client": "0.26.0",
 }  # fmt: skip
 
 
@@ -61,7 +62,7 @@ class Scratch:
     def fill(self):
         """All that is installed where the tests run, as links: what a test puts in its place is the only fault."""
         for entry in REAL.iterdir():
-            if not entry.name.startswith(("__pycache__", "_editable", "millrace", "pip", "uv")):
+            if entry.name != "uv" and not entry.name.startswith(("__pycache__", "_editable", "millrace", "pip", "uv-")):
                 (self.site / entry.name).symlink_to(entry)
         return self
 

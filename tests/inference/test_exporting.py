@@ -7,8 +7,9 @@ import pytest
 from jax import export as jax_export
 
 import millrace as mr
-from millrace.inference import Predictor, export, load
+from millrace.inference import Predictor, export, load, opened
 from millrace.inference.exporting import FORMATS, format_of
+from millrace.inference.precision import lowered
 from millrace.ir.errors import ArgumentError, FileError
 from millrace.layers import Dense, Input
 
@@ -41,6 +42,14 @@ def test_a_format_by_name_whatever_the_path_ends_in(model, tmp_path):
     assert jax_export.deserialize(bytearray((tmp_path / "anything").read_bytes())).platforms == ("cpu", "cuda", "tpu")
 
 
+def test_an_onnx_model_in_int8_is_opened_in_int8(tmp_path):
+    small = lowered(Predictor.of(mr.Sequential([Input((4,), name="x"), Dense(1200)])), "int8")
+    export(small, tmp_path / "m.onnx")
+    again = opened(tmp_path / "m.onnx")
+    assert again.about.precision == "int8" and "int8" in {v.dtype for v in again.graph.variables}
+    np.testing.assert_allclose(again.predict(X), small.predict(X), rtol=1e-5, atol=1e-6)
+
+
 BAD = [
     ("x.keras", None, {}, r"\.keras files are not written here: model\.save\(path\)"),
     ("x.tflite", None, {}, "write 'onnx'"),
@@ -51,6 +60,7 @@ BAD = [
     ("x", "litert", {}, "write 'onnx'"),
     ("x", "onxx", {}, "unknown format 'onxx'. Did you mean 'onnx'"),
     ("x.onnx", None, {"platforms": ["cpu"]}, "export as onnx"),
+    ("x.stablehlo", None, {"platforms": []}, r"platforms is a list of some of cpu, cuda, tpu, got \[\]"),
     ("x.stablehlo", None, {"verbose": True}, "takes no verbose: leave it out"),
     ("x.stablehlo", None, {"platform": "cpu"}, "Did you mean 'platforms'"),
 ]

@@ -254,6 +254,11 @@ def test_what_must_stay_stays():
     assert merged(across) is across
     used = Graph([x], [mr.matmul(x, w) * s], {s: s.value + 1.0})  # a variable that changes is not known
     assert merged(used) is used
+    large = Graph([x], [mr.matmul(x, Variable(np.full((3, 3), 1e30, np.float32), "large")) * 1e20])
+    assert merged(large) is large  # its weights would be infinite
+    whole = mr.Input((3,), dtype="int32", name="whole")
+    exact = Graph([whole], [mr.matmul(whole, Variable(np.full((3, 3), 2**30, np.int32), "n")) * np.int32(3)])
+    assert merged(exact) is exact  # whole numbers go round at 2^31
     infinite = Graph([x], [mr.matmul(x, w) / Variable(np.float32([1, 0, 3]), "t")])
     assert merged(infinite) is infinite
 

@@ -15,6 +15,7 @@ import pytest
 import millrace as mr
 from millrace.inference import Predictor, load, opened, save
 from millrace.inference.saved import packed_up
+from millrace.ir.bounds import Bounds
 from millrace.ir.errors import FileError, GraphError, MillraceError
 from millrace.ir.graph import Graph
 from millrace.ir.text import parse, text
@@ -478,6 +479,26 @@ def test_models_within_models_twice_each_are_refused_before_they_are_built(kept,
     with pytest.raises(FileError, match="far more operations than"):
         opened(tmp_path / "m.safetensors")
     assert time.process_time() - begun < SECONDS
+
+
+def test_a_layer_of_many_steps_is_an_honest_network(tmp_path):
+    x = mr.Input((8,), name="x")
+    mr.Model(x, mr.layers.ModernHopfield(steps=1000, stored=4)(x)).save(tmp_path / "m.safetensors")
+    assert mr.load_model(tmp_path / "m.safetensors", engine="numpy").count_params() == 32
+
+
+def test_layers_of_a_users_own_may_be_many_operations(tmp_path, monkeypatch):
+    class Long(mr.layers.Layer):
+        def call(self, x):
+            for _ in range(20):
+                x = mr.tanh(x)
+            return x
+
+    x = mr.Input((2,), name="x")
+    mr.Model(x, Long()(x)).save(tmp_path / "m.safetensors")
+    monkeypatch.setattr("millrace.training.model.bounds_of", lambda *_: Bounds({()}, 9, 9, 10))
+    assert mr.load_model(tmp_path / "m.safetensors", {"Long": Long}, engine="numpy").built
+    assert "far more operations" in refused(tmp_path / "m.safetensors", mr.load_model)
 
 
 def test_models_within_models_are_an_honest_network(kept, tmp_path):

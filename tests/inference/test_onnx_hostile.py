@@ -127,6 +127,13 @@ ENORMOUS = {
         node("ConstantOfShape", ["row"], ["a"]), node("Reshape", ["a", "column"], ["b"]),
         node("MatMul", ["b", "a"], ["y"]),
     ],
+    "Resize": [node("Resize", ["image", "", "", "large"], ["y"])],
+    "AffineGrid": [node("AffineGrid", ["turn", "large"], ["y"])],
+    "AveragePool": [
+        node("AveragePool", ["image"], ["y"], kernel_shape=[10**8, 2], dilations=[2, 1], pads=[10**9, 0, 0, 0])
+    ],
+    "MaxPool": [node("MaxPool", ["image"], ["y"], kernel_shape=[10**6, 1], pads=[10**6, 0, 0, 0], dilations=[2, 1])],
+    "LpPool": [node("LpPool", ["image"], ["y"], kernel_shape=[10**6, 1], pads=[10**6, 0, 0, 0])],
     "Loop": [node("Loop", ["many", "", "x"], ["y", "z"], body=TURN)],
     "doubling": [
         *(node("Concat", [f"d{n}", f"d{n}"], [f"d{n + 1}"], axis=0) for n in range(45)),
@@ -141,11 +148,12 @@ def test_a_small_file_that_asks_for_terabytes_is_an_error_and_takes_no_memory(no
         tensor("shape", np.array([10**6, 10**6])), tensor("one", np.ones((1, 1))), tensor("zero", np.int64(0)),
         tensor("many", np.array([10**12])), tensor("unit", np.int64(1)), tensor("pads", np.array([0, 10**12])),
         tensor("pair", np.zeros(2)), tensor("row", np.array([1, 10**7])), tensor("column", np.array([10**7, 1])),
-        tensor("d0", np.ones(4)),
+        tensor("d0", np.ones(4)), tensor("image", np.ones((1, 1, 2, 2))), tensor("turn", np.ones((1, 2, 3))),
+        tensor("large", np.array([1, 1, 10**6, 10**6])),
     ]  # fmt: skip
     tracemalloc.start()
     with pytest.raises(UntranslatedError):
-        from_onnx(model(nodes, [port("x", [3])], ["y"], tensors), engine="numpy")
+        from_onnx(model(nodes, [port("x", [3])], ["y"], tensors, opset=20), engine="numpy")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * MEGABYTE

@@ -10,6 +10,7 @@ from onnx import helper
 from onnx_small import model, node, port, runtime, tensor
 
 import millrace as mr
+from millrace.inference import About
 from millrace.inference.onnx.importing import from_onnx
 from millrace.inference.onnx.translating import UntranslatedError
 from millrace.ir.errors import ArgumentError, FileError, ShapeError
@@ -281,6 +282,17 @@ def test_loops_are_written_out_or_scanned():
         )
 
 
+def test_a_tensor_of_a_loops_body_is_one_variable_in_all_turns():
+    body = helper.make_graph(
+        [node("Mul", ["state", "w"], ["next"]), node("Identity", ["c"], ["on"])], "body",
+        [port("i", [], "int64"), port("c", [], "bool"), port("state", [2])],
+        [port("on", [], "bool"), port("next", [2])], [tensor("w", np.array([0.5, 0.9]))],
+    )  # fmt: skip
+    loop = node("Loop", ["turns", "", "x"], ["y"], body=body)
+    predictor = agree(model([loop], [port("x", [2])], ["y"], [tensor("turns", np.int64(3))]), X[0, 0, :2])
+    assert [variable.name for variable in predictor.graph.variables] == ["w"]
+
+
 # What is refused, and what is said of a model
 
 
@@ -307,6 +319,8 @@ def plain(*nodes, shape=(3,), more=(), **settings):
         (plain(node("Pad", ["x"], ["y"], mode="wrapped", pads=[0, 1], name="P"), shape=["N"], opset=10), "'P'.*wrap"),
         (plain(node("Concat", ["x", "x"], ["y"], axis=3, name="C")), "'C'.*axis 3"),
         (plain(node("Constant", [], ["y"], value_string="text")), "no tensor of numbers"),
+        (plain(node("Cast", ["x"], ["y"], name="T", to=17)), "to of node 'T' .Cast. has dtype float8e4m3fn"),
+        (plain(node("MatMul", ["x", "x"], ["y"]), shape=["N", 3]), r"value of batch\. .*\. If the model is made for"),
         (plain(node("Dropout", ["x", "", "on"], ["y"]), tensors=[tensor("on", np.array(True))]), "training mode"),
     ],
     ids=lambda given: "" if isinstance(given, str) else given.graph.node[0].op_type,
@@ -316,16 +330,24 @@ def test_what_cannot_be_imported_says_which_node_and_why(proto, why):
         read(proto)
 
 
-def test_what_a_file_says_of_its_model_is_read_and_what_does_not_fit_is_passed_over():
+def test_what_a_file_says_of_its_model_is_read_where_it_fits():
     proto = model([node("Relu", ["x"], ["y"])], [port("x", [3])], ["y"])
     assert read(proto).about.name == "small"
-    said = {"name": "digits", "classes": ["0", "1"], "precision": 3, "settings": {"units": 5, "deep": {}}}
-    proto.metadata_props.add(key="millrace", value=json.dumps(said | {"measured": {"accuracy": 0.9, "x": "y"}}))
+    said = {"name": "digits", "classes": ["0", "1"], "settings": {"units": 5, "deep": {"a": [1]}}}
+    proto.metadata_props.add(key="millrace", value=json.dumps(said | {"measured": {"accuracy": 0.9}}))
     about = read(proto).about
     assert (about.name, about.classes, about.precision) == ("digits", ("0", "1"), "float32")
-    assert (about.settings, about.measured) == ({"units": 5}, {"accuracy": 0.9})
-    proto.metadata_props[0].value = "[" * 100_000
-    assert read(proto).about.name == "small"
+    assert (about.settings, about.measured) == ({"units": 5, "deep": {"a": [1]}}, {"accuracy": 0.9})
+    for damaged in (
+        "[" * 100_000,
+        "",
+        "3",
+        "{",
+        json.dumps(said | {"precision": 3}),
+        json.dumps(said | {"classes": 1}),
+    ):
+        proto.metadata_props[0].value = damaged
+        assert read(proto).about == About("small")
 
 
 def test_a_path_bytes_and_a_model_are_the_same_and_nothing_else_is_taken(tmp_path):

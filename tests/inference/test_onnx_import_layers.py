@@ -320,7 +320,7 @@ def test_sums_of_whole_numbers_are_exact_beyond_those_of_float32():
 
 def test_what_millrace_has_no_dtype_for_says_so():
     zero = np.zeros((), np.float32)
-    with pytest.raises(UntranslatedError, match="quantizes to dtype number 22"):
+    with pytest.raises(UntranslatedError, match=r"output_dtype of node .* has dtype int4"):
         run("QuantizeLinear", [signal(1, 2), zero + 1], output_dtype=22, opset=21)
 
 
@@ -364,6 +364,13 @@ def test_resizing_agrees_with_onnx_runtime(seed):
     x = draw.floats(1, 2, *draw.numbers(2, 7, 2))
     sizes = np.array([1, 2, *draw.numbers(1, 9, 2)], np.int64)
     agree("Resize", [x, None, None, sizes], tolerance=1e-4, shapes=x.shape, **how)
+
+
+@pytest.mark.parametrize(("size", "scale"), [(10, 0.7), (100, 0.29), (7, 1.3)])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_scales_are_numbers_of_32_bits(mode, size, scale):
+    """10 times 0.7 is 7 in them and 6.9999999 in 64 bits, and 7 * 1.3 has a place halfway between two elements."""
+    agree("Resize", [Draw(size).floats(1, 1, size), None, np.array([1, 1, scale], np.float32)], mode=mode)
 
 
 def test_places_between_pixels_are_read_where_the_grid_says():

@@ -181,7 +181,7 @@ def digits():
     data = chosen.data(0)
     model = chosen.build(data)
     model.compile(chosen.optimizer(0.002), chosen.loss, ["accuracy"])
-    model.fit(data.x_train, data.y_train, epochs=4, batch_size=64, verbose=0)
+    model.fit(data.x_train, data.y_train, epochs=3, batch_size=64, verbose=0)
     return Predictor.of(model, About("digits", data.classes, (), "digits")), data
 
 
@@ -235,6 +235,15 @@ def test_compared_by_hand():
     assert "same_answer" not in compared(one, one, np.ones((2, 2), np.float32))
 
 
+def test_to_compare_predictors_leaves_what_they_remember():
+    before = predictor_of(Input((3, 2), batch_size=1), LSTM(4, stateful=True))
+    after = lowered(before, "int8")
+    assert compared(before, after, rng.normal(size=(5, 3, 2)).astype(np.float32))["greatest_difference"] > 0
+    assert len(after.graph.updates) == 2
+    for variable in (*before.graph.updates, *after.graph.updates):
+        assert not variable.numpy().any()
+
+
 def test_held_out_is_none_where_the_data_are_not_those_of_the_training(tmp_path, monkeypatch):
     about = About("digits", tuple("0123456789"), (), "digits")
     assert held_out(replace(about, recipe="")) is None
@@ -242,11 +251,14 @@ def test_held_out_is_none_where_the_data_are_not_those_of_the_training(tmp_path,
     assert held_out(replace(about, recipe="hopfield")) is None
     assert held_out(replace(about, classes=("yes", "no"))) is None
     assert held_out(replace(about, settings={"width": 0.5})) is None  # a network of other settings than it has
-    assert held_out(replace(about, settings={"seed": "x"})) is None
+    for seed in ("x", -1, 10**400, float("inf")):
+        assert held_out(replace(about, settings={"seed": seed})) is None
+    assert held_out(about, predictor_of(Input((5,)), Dense(2))) is None  # examples that it does not take
     x, _ = held_out(replace(about, settings={"seed": 3}))  # as `millrace train digits --seed 3` held them out
     np.testing.assert_array_equal(x, recipe("digits").data(3).x_validation)
     monkeypatch.setenv("MILLRACE_DATA", str(tmp_path))
-    monkeypatch.setenv("MILLRACE_OFFLINE", "1")
+    monkeypatch.setenv("MILLRACE_OFFLINE", "0")  # also where downloads are allowed: nobody asked for one
+    monkeypatch.setattr("millrace.data.folder.fetch", lambda *_: pytest.fail("data are downloaded"))
     assert held_out(About("lenet", tuple("0123456789"), (), "lenet")) is None
 
 

@@ -154,6 +154,19 @@ def test_a_predictor_that_was_loaded_shares_nothing_with_the_other(tmp_path):
     assert before.graph.variables[0].numpy().any()
 
 
+def test_what_is_not_there_for_each_example_is_not_predicted_in_batches():
+    x = mr.Input((4,), name="x")
+    total = Predictor(Graph([x], [mr.sum(x, axis=0)]), ["total"], engine="numpy")
+    given = np.ones((40, 4), np.float32)
+    with pytest.raises(ArgumentError, match=r"'total' is float32\[4\].*call the predictor itself"):
+        total.predict(given)
+    np.testing.assert_array_equal(total(given)[0], [40] * 4)
+    with pytest.raises(ArgumentError, match=r"'mean' is float32\[\]"):
+        Predictor(Graph([x], [mr.mean(x)]), ["mean"], engine="numpy").predict(given)
+    with pytest.raises(ArgumentError, match="has no input yet"):
+        Predictor.of(mr.Sequential([mr.layers.Dense(2)]))
+
+
 # ---- versions
 
 

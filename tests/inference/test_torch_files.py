@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 import millrace as mr
 from millrace import layers
+from millrace.inference.saved import save
 from millrace.inference.torch_file import read_torch
 from millrace.inference.weights import into
 from millrace.ir.errors import FileError
@@ -81,6 +82,12 @@ def test_own_files_go_in_by_name(tmp_path):
         other.weights[0].assign(0 * other.weights[0].numpy())
         assert into(other, tmp_path / name).origin == "Millrace"
         np.testing.assert_array_equal(other.weights[0].numpy(), one.weights[0].numpy())
+
+
+def test_a_predictor_gives_no_weights(tmp_path):
+    save(network(), tmp_path / "p.safetensors")
+    with pytest.raises(FileError, match="is a predictor, whose weights have been folded"):
+        into(network(), tmp_path / "p.safetensors")
 
 
 REFUSED = [
@@ -198,6 +205,34 @@ def test_lies_about_sizes_are_refused_before_memory_is_taken(tmp_path):
             read_torch(tmp_path / "x.pt")
     (tmp_path / "x.pt").write_bytes(repacked(raw, compression=zipfile.ZIP_DEFLATED))
     with pytest.raises(FileError, match="is compressed, which torch"):
+        read_torch(tmp_path / "x.pt")
+
+
+def test_many_tensors_of_the_same_numbers_are_refused(tmp_path):
+    raw = (FILES / "state.pt").read_bytes()
+    name = b"X\x05\x00\x00\x00%05d"
+    weight = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x007"
+        b"X\x03\x00\x00\x00cpuM\xb0\x01tQK\x00M\xb0\x01\x85K\x01\x85tRq\x01"  # all 432 numbers of fc.weight
+    )
+    made = b"\x80\x02}(" + name % 0 + weight + b"".join(name % n + b"h\x01" for n in range(1, 5000)) + b"u."
+    (tmp_path / "x.pt").write_bytes(repacked(raw, "data.pkl", made))
+    with pytest.raises(FileError, match="same numbers again and again"):
+        read_torch(tmp_path / "x.pt")
+
+
+def test_entries_within_entries_are_refused(tmp_path):
+    """Each would be read, although the file holds their bytes once."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("state/data/0", bytes(1000))
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        archive.writestr("state/data.pkl", inner.getvalue())
+        within = zipfile.ZipInfo("state/data/0")
+        within.CRC = 0
+        within.header_offset, within.file_size, within.compress_size = 30 + len("state/data.pkl"), 1000, 1000
+        archive.filelist.append(within)
+    with pytest.raises(FileError, match=r"entries overlap|Overlapped"):
         read_torch(tmp_path / "x.pt")
 
 

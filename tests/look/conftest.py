@@ -97,9 +97,12 @@ def client(served):
     return Client(served())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Headless Chromium; without one the tests are skipped, and the end of the test run says so."""
+    """Headless Chromium; without one the tests are skipped, and the end of the test run says so.
+
+    It ends with its module: as long as it is there, an event loop runs in this thread, and no test can start its own.
+    """
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         pytest.skip("the page is not tried: needs Chromium, apt-get install chromium")

@@ -96,7 +96,7 @@ def test_the_command_goes_on_to_the_same_bits(tmp_path):
     base = [str(Path(sys.executable).with_name("millrace")), "train"]
 
     def fresh(out):
-        settings = ["--epochs", "60", "--save-every", "3", "--seed", "5"]
+        settings = ["--epochs", "20", "--save-every", "3", "--seed", "5"]
         return [*base, "mlp", *settings, "--out", str(tmp_path / out)]
 
     finished(fresh("whole"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from millrace.inference.predictor import Port, Predictor
 from millrace.ir.errors import DataError, FileError
 
 ARRAYS = (".npy", ".npz")
+UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError)  # what an archive can raise
 
 
 def read_examples(path: Path, predictor: Predictor) -> list[np.ndarray]:
@@ -42,7 +44,7 @@ def read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
             return kept
         with kept:
             return {name: kept[name] for name in kept.files}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, OSError, ValueError, EOFError, KeyError, MemoryError) as error:
         said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise FileError(f"{path} cannot be read as arrays of numbers ({said}).") from None
 

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from millrace.ir.syntax import printable as escaped
 from millrace.training.progress import duration
 
 PAUSE = 5.0  # seconds between two lines
@@ -66,6 +67,6 @@ class Bar:
 
 
 def printable(text: str) -> str:
-    """Text with what the output cannot show escaped: a file's name may be no text at all."""
+    """Text with what controls a terminal, or cannot be shown, escaped: a file's name may be no text at all."""
     encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return escaped(text).encode(encoding, "backslashreplace").decode(encoding)

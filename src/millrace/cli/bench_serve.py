@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from millrace.inference.opening import opened
 from millrace.inference.predictor import Predictor
@@ -36,7 +37,7 @@ def bench(target: str, requests: int, concurrency: int, hostile: float, seed: in
         )
     if target.startswith(("http:", "https:")):
         address = Address.of(target)
-        name = target.partition("/v2/models/")[2].strip("/") or None
+        name = unquote(target.partition("/v2/models/")[2].strip("/")) or None
         found = {f"{address}": asyncio.run(once(address, name, None, requests, concurrency, hostile, seed))}
     else:
         predictor = opened(Path(target))

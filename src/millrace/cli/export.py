@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 
 from millrace.cli.data import say
-from millrace.cli.using import megabytes, opened_to_use, operations, say_ports
+from millrace.cli.using import keep_apart, megabytes, one_line, opened_to_use, operations, say_ports
 from millrace.data.holding import PARTIAL
 from millrace.inference.exporting import Format, export, format_of
-from millrace.inference.folding import folded
 from millrace.inference.measured import compared, held_out, noted
+from millrace.inference.opening import in_few_operations
 from millrace.inference.precision import lowered
 from millrace.inference.predictor import Predictor
 from millrace.inference.stablehlo import called
 from millrace.ir.dims import bind
-from millrace.ir.errors import ArgumentError, FileError
-from millrace.ir.rewrite import simplify
+from millrace.ir.errors import ArgumentError, FileError, MillraceError
 
 COMPARED = 8  # examples
 MEASURED = 100  # random examples, where there are none that were held out
@@ -36,17 +35,19 @@ NEXT = {
 Call = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
 
-def export_model(path: Path, out: Path, precision: str, platforms: str | None, check: bool) -> None:
+def export_model(path: Path, out: Path, precision: str | None, platforms: str | None, check: bool) -> None:
     """Write a model, say what was written, and compare it with the model.
 
     Raises ArgumentError for arguments that do not fit together, FileError for a file that cannot be read, that cannot
     be written, or that answers otherwise than the model: then nothing is left of it, and an earlier file stays.
     """
     chosen = format_of(out)
-    check_out(path, out, chosen, platforms)
+    keep_apart(out, path)
+    if platforms is not None and "platforms" not in chosen.options:
+        raise ArgumentError(f"--platforms is for .stablehlo files: {out} runs wherever what reads it runs.")
     whole = opened_to_use(path, fold=False)
     used = in_few_operations(whole)
-    made = lowered(used, precision)
+    made = used if precision is None else lowered(used, precision)
     say_ports(made)
     before, after = operations(whole.graph), operations(used.graph)
     folded_away = f", {before - after} of {before} are folded into the weights" if before > after else ""
@@ -68,27 +69,11 @@ def export_model(path: Path, out: Path, precision: str, platforms: str | None, c
     say("Next: " + NEXT[chosen.name].format(out) + ".")
 
 
-def check_out(path: Path, out: Path, chosen: Format, platforms: str | None) -> None:
-    """Raise ArgumentError for a file that would replace the model, or options that its format has not."""
-    place, model = out.resolve(), path.resolve()
-    if place == model or (place.exists() and model in place.parents):
-        raise ArgumentError(f"{out} would replace what it is made of: give another name.")
-    if platforms is not None and "platforms" not in chosen.options:
-        raise ArgumentError(f"--platforms is for .stablehlo files: {out} runs wherever what reads it runs.")
-
-
-def in_few_operations(predictor: Predictor) -> Predictor:
-    """The predictor with its weights folded; one whose weights are rounded already stays as it is."""
-    if predictor.about.precision != "float32":
-        return predictor
-    return predictor.with_graph(simplify(folded(predictor.graph)))
-
-
-def examples(predictor: Predictor, count: int, found: tuple[Any, Any] | None) -> tuple[list[np.ndarray], str]:
-    """Arrays for the inputs, and what they are: held-out examples of the network's data where these are at hand."""
+def examples(predictor: Predictor, count: int, found: tuple[Any, Any] | None) -> list[np.ndarray]:
+    """Arrays for the inputs: of held-out examples of the network's data, where these are at hand, else random."""
     if found is not None:
         x = found[0] if isinstance(found[0], list) else [found[0]]
-        return [np.asarray(array[:count]) for array in x], "held-out examples"
+        return [np.asarray(array[:count]) for array in x]
     rng = np.random.default_rng(0)
     below = max(len(predictor.about.vocabulary), 2)
     arrays = []
@@ -101,15 +86,23 @@ def examples(predictor: Predictor, count: int, found: tuple[Any, Any] | None) ->
             else rng.integers(0, 256 if port.type.dtype == "uint8" else below, shape)
         )
         arrays.append(made.astype(port.type.dtype))
-    return arrays, "random examples"
+    return arrays
+
+
+def kind_of(found: tuple[Any, Any] | None) -> str:
+    return "random examples" if found is None else "held-out examples"
 
 
 def say_cost(before: Predictor, after: Predictor, found: tuple[Any, Any] | None) -> dict[str, float]:
     """Print what fewer bits cost: accuracy where there are right answers, and how far answers move; and return it."""
     y = None if found is None else found[1]
-    arrays, kind = examples(before, MEASURED if found is None else len(y), found)  # type: ignore[arg-type]
-    cost = compared(before, after, arrays if len(arrays) > 1 else arrays[0], y)
-    count = f"{int(cost['examples']):,} {kind}"
+    arrays = examples(before, MEASURED if found is None else len(y), found)  # type: ignore[arg-type]
+    try:
+        cost = compared(before, after, arrays if len(arrays) > 1 else arrays[0], y)
+    except ArgumentError as error:  # of a model without an axis of examples
+        say(f"  what that costs was not measured: {one_line(error)}")
+        return {}
+    count = f"{int(cost['examples']):,} {kind_of(found)}"
     if "accuracy_before" in cost:
         old, new = cost["accuracy_before"], cost["accuracy_after"]
         say(f"  accuracy on {count}: {old:.2%} before, {new:.2%} in {after.about.precision} ({new - old:+.2%})")
@@ -123,33 +116,48 @@ def say_cost(before: Predictor, after: Predictor, found: tuple[Any, Any] | None)
 
 def say_difference(predictor: Predictor, out: Path, chosen: Format, found: tuple[Any, Any] | None) -> None:
     """Print how far the file's answers are from the predictor's.  Raises FileError where that is too far."""
-    reader = {"onnx": by_onnxruntime, "stablehlo": by_jax, "millrace": by_millrace}[chosen.name]
-    opened = reader(out)
-    if opened is None:
+    reader, name = READERS[chosen.name]
+    counts = (COMPARED, 1) if predictor.graph.free_names else (COMPARED,)
+    parts = [examples(predictor, count, found) for count in counts]
+    wanted = [predictor(*part) for part in parts]
+    try:
+        call = reader(out)
+        got = [] if call is None else [call(part) for part in parts]
+    except MillraceError:
+        raise
+    except Exception as error:  # of other projects', which have many classes
+        said = str(error).strip().partition("\n")[0][:300]
+        raise FileError(
+            f"{name} cannot run {out}: {said} It was not written: please report it. --no-check writes it."
+        ) from None
+    if call is None:
         return
-    call, name = opened
-    arrays, kind = examples(predictor, COMPARED, found)
     apart, size = 0.0, 1.0
-    counts = {len(arrays[0]), 1} if predictor.graph.free_names else {len(arrays[0])}
-    for count in sorted(counts, reverse=True):
-        part = [array[:count] for array in arrays]
-        for want, got in zip(predictor(*part), call(part), strict=True):
-            if want.shape != got.shape:
-                raise FileError(f"{out} answers with {list(got.shape)} where the model has {list(want.shape)}.")
-            exact = [np.asarray(array, np.float64) for array in (want, got)]
-            apart = max(apart, float(np.abs(exact[0] - exact[1]).max(initial=0)))
-            size = max(size, float(np.abs(exact[0]).max(initial=0)))
-    limit = LIMITS[predictor.about.precision] * size
+    for want, made in ((a, b) for one, other in zip(wanted, got, strict=True) for a, b in zip(one, other, strict=True)):
+        if want.shape != made.shape:
+            raise FileError(f"{out} answers with {list(made.shape)} where the model has {list(want.shape)}.")
+        first, second = (np.asarray(array, np.float64) for array in (want, made))
+        apart = float(np.maximum(apart, difference(first, second)))  # NaN, where there is any
+        size = max(size, float(np.abs(first[np.isfinite(first)]).max(initial=0)))
+    count = f"{len(parts[0][0])} {kind_of(found)}"
+    limit = LIMITS.get(predictor.about.precision, LIMITS["int8"]) * size
     if not apart <= limit:
         raise FileError(
-            f"{out} answers otherwise than the model: {name} is up to {apart:.2g} apart on {len(arrays[0])} {kind}, "
+            f"{out} answers otherwise than the model: {name} is up to {apart:.2g} apart on {count}, "
             f"where rounding explains {limit:.2g}. It was not written: please report it. --no-check writes it."
         )
-    difference = f"up to {apart:.1g} apart" if apart else "bit for bit"
-    say(f"  {name} gives the same on {len(arrays[0])} {kind}, {difference}")
+    told = f"up to {apart:.1g} apart" if apart else "bit for bit"
+    say(f"  {name} gives the same on {count}, {told}")
 
 
-def by_onnxruntime(out: Path) -> tuple[Call, str] | None:
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """The greatest difference of two arrays; NaN where one has NaN or infinity and the other has not."""
+    with np.errstate(invalid="ignore"):
+        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+    return float(apart.max(initial=0))
+
+
+def by_onnxruntime(out: Path) -> Call | None:
     try:
         import onnxruntime
     except ImportError:
@@ -157,17 +165,25 @@ def by_onnxruntime(out: Path) -> tuple[Call, str] | None:
         return None
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
-    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True))), "ONNX Runtime"
+    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 
 
-def by_jax(out: Path) -> tuple[Call, str] | None:
+def by_jax(out: Path) -> Call | None:
     call = called(out)
     if call is None:
         say("  not compared: the file is not for this machine's platform")
         return None
-    return lambda arrays: call(*arrays), "JAX"
+    return lambda arrays: call(*arrays)
 
 
-def by_millrace(out: Path) -> tuple[Call, str]:
+def by_millrace(out: Path) -> Call:
     kept = opened_to_use(out)
-    return lambda arrays: kept(*arrays), "the file"
+    return lambda arrays: kept(*arrays)
+
+
+# Who reads a format, and what it is called.
+READERS: dict[str, tuple[Callable[[Path], Call | None], str]] = {
+    "onnx": (by_onnxruntime, "ONNX Runtime"),
+    "stablehlo": (by_jax, "JAX"),
+    "millrace": (by_millrace, "the file"),
+}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from millrace.cli.data import say
 from millrace.cli.train import trained
-from millrace.cli.using import megabytes, operations, say_ports
+from millrace.cli.using import keep_apart, megabytes, operations, say_ports
 from millrace.inference.saved import save
 from millrace.inference.weights import into as put_into
 from millrace.ir.errors import ArgumentError, FileError, one_of
@@ -41,9 +41,7 @@ def check_out(file: Path, out: Path, into: str | None) -> None:
     check_ending(out)
     if out.suffix.lower() != ".safetensors":
         raise ArgumentError(f"{out}: what is imported is kept as {out.name}.safetensors; give a name with that ending.")
-    for given in (file, Path(into) if into else None):
-        if given is not None and out.resolve() == given.resolve():
-            raise ArgumentError(f"{out} would replace what it is made of: give another name.")
+    keep_apart(out, file, *([Path(into)] if into else []))
 
 
 def import_onnx(file: Path, out: Path) -> None:

@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from millrace import __version__
 from millrace.cli.options import Whole
 from millrace.ir.errors import ArgumentError, LostProcessError, MillraceError
+from millrace.ir.syntax import printable
 
 LOST = 3  # exit code of a process whose run has lost another one
 asked: list[str] | None = None  # what the command was called with
@@ -189,7 +190,7 @@ def export(
     model: Path,
     out: Path,
     *,
-    precision: str = "float32",
+    precision: str | None = None,
     platforms: str | None = None,
     check: bool = True,
 ) -> None:
@@ -202,7 +203,8 @@ def export(
     out
         The file to write. Its ending says the format: .onnx, .stablehlo, or .safetensors for Millrace's own.
     precision
-        What the weights are kept in: float32, bfloat16 or int8. What that costs in accuracy is measured and printed.
+        What the weights are kept in: float32, bfloat16 or int8; what the model has them in unless given. What fewer
+        bits cost in accuracy is measured and printed.
     platforms
         For .stablehlo: what it shall run on, separated by commas: cpu, cuda, tpu. All three unless given.
     check
@@ -239,7 +241,6 @@ def serve(
     port: Whole = 8000,
     name: str | None = None,
     max_batch: Whole = 32,
-    max_wait: float = 2.0,
     max_queue: Whole = 256,
     max_bytes: Whole = 16_000_000,
     max_pixels: Whole = 25_000_000,
@@ -262,8 +263,6 @@ def serve(
         What the model is called in requests; its own name unless given.
     max_batch
         Examples that are computed at once, at most; 1 turns batching off.
-    max_wait
-        Milliseconds that a request waits for others to share its batch, at most.
     max_queue
         Requests that may wait; beyond, a request is answered with 429.
     max_bytes
@@ -277,7 +276,7 @@ def serve(
     """
     from millrace.cli.serve import serve_model
 
-    serve_model(model, host, port, name, max_batch, max_wait, max_queue, max_bytes, max_pixels, timeout, engine)
+    serve_model(model, host, port, name, max_batch, max_queue, max_bytes, max_pixels, timeout, engine)
 
 
 @app.command
@@ -491,6 +490,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         if isinstance(error, ImportError) and foreign(error):
             fail(advice(error), 2)
+        if isinstance(error, OSError) and error.filename is not None:
+            fail(f"{error.filename}: {error.strerror}.", 2)
         fail(
             f"a fault of Millrace: {type(error).__name__}: {error}\n"
             "  MILLRACE_DEBUG=1 shows where; please report it with that.",
@@ -512,7 +513,7 @@ def mistyped(error: CycloptsError) -> str:
 
 
 def fail(message: str, code: int) -> None:
-    lines = f"millrace: {message}"
+    lines = printable(f"millrace: {message}")
     print(folded(lines) if sys.stderr.isatty() else lines, file=sys.stderr)
     leave(code)
     raise SystemExit(code)

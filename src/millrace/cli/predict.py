@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from millrace.cli.arrays import ARRAYS, read_examples
-from millrace.cli.using import one_line, opened_to_use, recipe_of
+from millrace.cli.bar import printable
+from millrace.cli.data import say
+from millrace.cli.using import keep_apart, one_line, opened_to_use, recipe_of
 from millrace.explain.held_out import each_class
 from millrace.inference.predictor import Predictor
 from millrace.ir.errors import ArgumentError, DataError, FileError
@@ -34,6 +36,7 @@ def predict_examples(path: Path, given: Sequence[str], engine: str | None, out: 
     predictor = opened_to_use(path, engine)
     if out is not None:
         check_place(out, predictor)
+        keep_apart(out, path, *(Path(text) for text in given if is_array(text)))
     if recipe_of(predictor) is None or recipe_of(predictor).example is None:  # type: ignore[union-attr]
         strange = [text for text in given if not is_array(text)]
         if strange:
@@ -115,7 +118,7 @@ def show(predictor: Predictor, answered: Sequence[Answered]) -> None:
         table.add_column(column, justify="right" if classes else "left", overflow="fold")
     for one in answered if alone else answered[:SHOWN]:
         for row in best(one, classes) if classes else plain(predictor, one):
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
     console.print(table)
     if not alone and len(answered) > SHOWN:
         console.print(f"... and {len(answered) - SHOWN:,} more: --out answers.npy keeps all.")
@@ -147,15 +150,27 @@ def check_place(out: Path, predictor: Predictor) -> None:
 
 
 def write(out: Path, predictor: Predictor, answered: Sequence[Answered]) -> None:
-    """All answers in one file: an array [examples, ...], or one for each output by its name."""
-    arrays: dict[str, Any] = {
-        port.name: np.stack([one.outputs[n] for one in answered]) for n, port in enumerate(predictor.outputs)
-    }
+    """All answers in one file: an array [examples, ...], or one for each output by its name.
+
+    Raises DataError for answers of different shapes.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for n, port in enumerate(predictor.outputs):
+        answers = [one.outputs[n] for one in answered]
+        shapes = list(dict.fromkeys(answer.shape for answer in answers))
+        if len(shapes) > 1:
+            raise DataError(
+                f"{port.name} has the shapes {shapes[0]} and {shapes[1]}: ask for one file of each at a time."
+            )
+        arrays[port.name] = np.stack(answers)
     content = io.BytesIO()
     if len(arrays) > 1:
-        np.savez(content, **arrays)
+        with zipfile.ZipFile(content, "w") as archive:  # np.savez takes no array that is called file
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
     else:
         np.save(content, next(iter(arrays.values())), allow_pickle=False)
     write_whole(out, content.getvalue())
     for name, array in arrays.items():
-        print(f"Wrote {out}: {name}, {array.dtype}{list(array.shape)}.")
+        say(f"Wrote {out}: {name}, {array.dtype}{list(array.shape)}.")

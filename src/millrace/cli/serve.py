@@ -22,7 +22,6 @@ def serve_model(
     port: int,
     name: str | None,
     max_batch: int,
-    max_wait: float,
     max_queue: int,
     max_bytes: int,
     max_pixels: int,
@@ -34,7 +33,7 @@ def serve_model(
     Raises ArgumentError for an option that makes no sense or an address that cannot be had, FileError for a model that
     cannot be read.
     """
-    limits = Limits(max_batch, max_wait, max_queue, max_bytes, max_pixels, timeout)
+    limits = Limits(max_batch, max_queue, max_bytes, max_pixels, timeout)
     bound = listening(host, port)
     with bound, warnings.catch_warnings():
         warnings.showwarning = told
@@ -55,7 +54,7 @@ def ready(service: Service, address: str) -> str:
     lines = [f"{kind:8}{row['name']}: {row['datatype']} {row['shape']}{also(row)}" for kind, row in rows]
     sizes = service.batcher.sizes
     if len(sizes) > 1:
-        lines.append(f"batch   up to {sizes[-1]} examples; a request waits at most {limits.max_wait:g} ms for others")
+        lines.append(f"batch   up to {sizes[-1]} examples at once")
     elif sizes == (1,):
         lines.append("batch   of 1 example: requests are computed one after another")
     else:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from millrace.cli.opened import configured, opened
 from millrace.cli.train import trained
 from millrace.data.datasets import Dataset, digits
 from millrace.data.decode import decode_image
-from millrace.data.folder import OFFLINE
+from millrace.data.folder import offline
 from millrace.data.images import read_colour, read_ink, resized
 from millrace.data.picture_header import picture_kind
 from millrace.data.source import Source
@@ -75,20 +73,6 @@ def is_picture(path: Path) -> bool:
     with suppress(OSError, DataError), path.open("rb") as file:
         return bool(picture_kind(file.read(64)))
     return False
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """Inside, nothing is downloaded: the page works without a network."""
-    before = os.environ.get(OFFLINE)
-    os.environ[OFFLINE] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[OFFLINE]
-        else:
-            os.environ[OFFLINE] = before
 
 
 def at_hand(chosen: Recipe, seed: int) -> Dataset:

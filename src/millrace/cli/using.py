@@ -11,10 +11,11 @@ from millrace.cli.data import say
 from millrace.engines.function import engine_named
 from millrace.inference.opening import opened
 from millrace.inference.predictor import Predictor
-from millrace.ir.errors import FileError
+from millrace.ir.errors import ArgumentError, FileError
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.state import Read
+from millrace.ir.syntax import printable
 from millrace.models import RECIPES, Recipe
 
 
@@ -34,8 +35,18 @@ def opened_to_use(path: Path, engine: str | None = None, fold: bool = True) -> P
         predictor = opened(path, chosen, fold)
     for warning in told:
         if warning.category is UserWarning:
-            print(f"millrace: {warning.message}", file=sys.stderr)
+            print(printable(f"millrace: {warning.message}"), file=sys.stderr)
     return predictor
+
+
+def keep_apart(out: Path, *sources: Path) -> None:
+    """Raise ArgumentError for a file in the place of one of these, or of one within them; FileError for a folder."""
+    place = out.resolve()
+    if place.is_dir():
+        raise FileError(f"{out} is a folder: give a file.")
+    for source in (path.resolve() for path in sources):
+        if place == source or (place.exists() and source in place.parents):
+            raise ArgumentError(f"{out} would replace what it is made of: give another name.")
 
 
 def recipe_of(predictor: Predictor) -> Recipe | None:

@@ -368,11 +368,11 @@ TEXTS = {
     ),
     "disk-full": (
         "磁盘快满了：{folder} 只剩 {free}",
-        "检查点和报告将无法写入。安装约需 700 MB，一次 AlexNet 训练约需 2 GB。",
+        "检查点和报告将无法写入。安装约需 750 MB，一次 AlexNet 训练约需 2 GB。",
     ),
     "disk-little": (
         "磁盘空间不多：{folder} 还剩 {free}",
-        "小型训练够用。安装约需 700 MB，一次 AlexNet 训练约需 2 GB。",
+        "小型训练够用。安装约需 750 MB，一次 AlexNet 训练约需 2 GB。",
     ),
     "memory-little": (
         "内存很少：{usable}。",

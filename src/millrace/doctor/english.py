@@ -378,11 +378,11 @@ TEXTS = {
     ),
     "disk-full": (
         "The disk is nearly full: {free} left for {folder}",
-        "Checkpoints and reports will not be written. Installing takes about 700 MB, a run of AlexNet about 2 GB.",
+        "Checkpoints and reports will not be written. Installing takes about 750 MB, a run of AlexNet about 2 GB.",
     ),
     "disk-little": (
         "There is little room on the disk: {free} left for {folder}",
-        "Small runs fit. Installing takes about 700 MB, a run of AlexNet about 2 GB.",
+        "Small runs fit. Installing takes about 750 MB, a run of AlexNet about 2 GB.",
     ),
     "memory-little": (
         "There is little memory: {usable}.",

@@ -43,6 +43,11 @@ NEEDED = (
     Needed("cykooz-resizer", "cykooz", ">=4"),
     Needed("scikit-learn", "sklearn", ">=1.5"),
     Needed("tensorboardX", "tensorboardX", ">=2.6.2"),
+    Needed("onnx", "onnx", ">=1.19"),
+    Needed("flatbuffers", "flatbuffers", ">=24.3"),
+    Needed("starlette", "starlette", ">=0.40"),
+    Needed("uvicorn", "uvicorn", ">=0.30"),
+    Needed("prometheus-client", "prometheus_client", ">=0.20"),
 )
 BEHIND_JAX = ("scipy", "opt-einsum")  # what JAX needs besides
 WRONG = ("0.10.2", "0.11.0")  # of jax and jaxlib: wrong results or crashes on CPUs (jax issues 39103, 39257)

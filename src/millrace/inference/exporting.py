@@ -12,7 +12,7 @@ from millrace.inference.saved import save
 from millrace.inference.stablehlo import save_stablehlo
 from millrace.ir.errors import ArgumentError, one_of
 from millrace.layers.keras_names import refused
-from millrace.training.model import Model, set_exporter
+from millrace.training.model import Model
 
 
 def _onnx(predictor: Predictor, path: Path) -> None:
@@ -92,6 +92,3 @@ def format_of(path: str | Path, format: str | None = None) -> Format:
         raise ArgumentError(f"{path}: {ending} files are not written here: {OTHER_ENDINGS[ending]}")
     known = ", ".join(f"{ending} ({one.name})" for one in FORMATS for ending in one.endings)
     raise ArgumentError(f"{path}: its ending says no format that is known. Known: {known}.")
-
-
-set_exporter(export)

@@ -58,7 +58,8 @@ class Chain:
         times, plus = found
         with np.errstate(all="ignore"):
             weights, shift = scaled(self.linear, self.side, self.weights, times), self.shift * times + plus
-        if not (np.isfinite(weights).all() and np.isfinite(shift).all()):
+            kept = [array.astype(self.linear.outputs[0].dtype) for array in (weights, shift)]
+        if not all(np.isfinite(array).all() for array in kept):
             return False
         self.weights, self.shift = weights, shift
         self.steps.append(step)
@@ -124,7 +125,7 @@ def chain_from(node: Node, known: Known, uses: Mapping[Value, int], after: Mappi
     """What begins with this node and can be folded, or None."""
     side = next((n for n in sides(node.op) if node.inputs[n] in known), None)
     value = node.outputs[0]
-    if side is None or value in known or uses[value] != 1 or value not in after:
+    if side is None or not value.type.is_float or value in known or uses[value] != 1 or value not in after:
         return None
     if not known.is_only_used_here(node.inputs[side], uses):
         return None

@@ -9,18 +9,23 @@ from typing import Any
 import numpy as np
 
 from millrace.data.datasets import Dataset
+from millrace.data.folder import offline
 from millrace.data.rows import batches, opened
 from millrace.data.source import ENCODED, Source
 from millrace.inference.predictor import About, Predictor
+from millrace.inference.rewriting import detached
 from millrace.ir.errors import DataError, MillraceError
 from millrace.models import Recipe, recipe
 from millrace.ops.stages import Batch, Decode, ReadRecords, Shuffle
+from millrace.training.examples import inputs_of
 
 EXAMPLES = 1000  # of held-out data, at most
 
 
 def compared(before: Predictor, after: Predictor, x: Any, y: Any = None, batch_size: int = 32) -> dict[str, float]:
     """How two predictors answer the same examples: x as `predict` takes it, y the right classes, where there are any.
+
+    Both stay as they are, also where they remember something from one batch to the next.
 
     examples: how many there are. greatest_difference, mean_difference: of all outputs, in their own unit. For outputs
     that give a number to each of several classes: same_answer, the share of answers whose first class stays the same.
@@ -30,7 +35,7 @@ def compared(before: Predictor, after: Predictor, x: Any, y: Any = None, batch_s
     """
     outputs = [
         made if isinstance(made, list) else [made]
-        for made in (before.predict(x, batch_size), after.predict(x, batch_size))
+        for made in (apart_from(before).predict(x, batch_size), apart_from(after).predict(x, batch_size))
     ]
     apart = [np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)) for a, b in zip(*outputs, strict=True)]
     count = sum(one.size for one in apart)
@@ -52,6 +57,11 @@ def compared(before: Predictor, after: Predictor, x: Any, y: Any = None, batch_s
     return found
 
 
+def apart_from(predictor: Predictor) -> Predictor:
+    """The same predictor; where it remembers, with a memory of its own."""
+    return predictor.with_graph(detached(predictor.graph)) if predictor.graph.updates else predictor
+
+
 def noted(predictor: Predictor, measured: Mapping[str, float]) -> Predictor:
     """The same predictor, which says in `about.measured` what was measured of it."""
     about = replace(predictor.about, measured={**predictor.about.measured, **measured})
@@ -66,22 +76,27 @@ def answers(output: np.ndarray) -> np.ndarray | None:
 def held_out(about: About, predictor: Predictor | None = None) -> tuple[Any, Any] | None:
     """Held-out examples x and their right answers y, at most 1,000, of the data set that a predictor was trained on.
 
-    None where it has no recipe, or where the data are not there or not those of the training. The seed among its
-    settings says which examples were held out, where that is drawn. predictor: what pictures in files are decoded for;
-    without it they are not looked at.
+    None where it has no recipe, or where the data are not there or not those of the training; nothing is downloaded.
+    The seed among its settings says which examples were held out, where that is drawn. predictor: what pictures in
+    files are decoded for, without it they are not looked at; and what the examples have to fit.
     """
     try:
         chosen = recipe(about.recipe) if about.recipe else None
         if not isinstance(chosen, Recipe):
             return None
         settings = {name: value for name, value in about.settings.items() if name not in ("seed", *chosen.once)}
-        data = chosen.configured(settings).data(about.settings.get("seed", 0))
+        with offline():
+            data = chosen.configured(settings).data(about.settings.get("seed", 0))
         if about.classes and tuple(data.classes) != about.classes:
             return None
         if about.vocabulary and tuple(data.vocabulary) != about.vocabulary:
             return None
-        return _of_source(data.x_validation, predictor) if isinstance(data.x_validation, Source) else _of_arrays(data)
-    except (MillraceError, TypeError, ValueError):  # the latter for settings of a file that are no settings
+        is_source = isinstance(data.x_validation, Source)
+        found = _of_source(data.x_validation, predictor) if is_source else _of_arrays(data)
+        if found is not None and predictor is not None:
+            inputs_of(predictor.graph.inputs, found[0], "x")
+        return found
+    except (MillraceError, TypeError, ValueError, OverflowError):  # for settings of a file that are no settings
         return None
 
 

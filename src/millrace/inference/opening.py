@@ -11,6 +11,7 @@ from millrace.inference.folding import folded
 from millrace.inference.predictor import About, Predictor
 from millrace.inference.saved import KIND, from_arrays
 from millrace.ir.errors import FileError
+from millrace.ir.rewrite import simplify
 from millrace.training.checkpoint import arrays_of, is_safetensors
 from millrace.training.model import load_model, model_of
 from millrace.training.run import Run
@@ -39,7 +40,7 @@ def opened(path: str | Path, engine: Any = None, fold: bool = True) -> Predictor
         from millrace.inference.onnx.importing import from_onnx  # slow to import, and seldom needed
 
         read = from_onnx(path, engine)
-        return read.with_graph(folded(read.graph)) if fold else read
+        return in_few_operations(read) if fold else read
     if ending in (*TORCH, *KERAS):
         raise FileError(_foreign(path, ending))
     if ending != ".safetensors" and not is_safetensors(path):
@@ -48,6 +49,13 @@ def opened(path: str | Path, engine: Any = None, fold: bool = True) -> Predictor
             "ONNX model (.onnx)."
         )
     return of_file(path, engine, fold)
+
+
+def in_few_operations(predictor: Predictor) -> Predictor:
+    """The predictor with its weights folded; one whose weights are rounded already stays as it is."""
+    if predictor.about.precision != "float32":
+        return predictor
+    return predictor.with_graph(simplify(folded(predictor.graph)))
 
 
 def of_run(path: Path, engine: Any = None, fold: bool = True) -> Predictor:

@@ -70,6 +70,8 @@ class Predictor:
         fold: bring batch normalization and its like into the weights of the layer before. The results change by
         rounding alone.
         """
+        if not model.built:
+            raise ArgumentError("the model has no input yet, so it cannot predict: start it with mr.Input(shape).")
         return cls(in_use(model, fold), output_names(model.outputs), about or About(name=model.name), engine)
 
     def with_graph(self, graph: Graph, about: About | None = None) -> Predictor:
@@ -101,9 +103,11 @@ class Predictor:
         x: an array [examples, ...], a list of arrays, or a dictionary by the inputs' names.
         batch_size: examples that are computed at once.
 
-        Raises DataError for examples that the graph does not take.
+        Raises DataError for examples that the graph does not take, ArgumentError where its inputs or outputs are not
+        there for each example.
         """
         whole(batch_size, "batch_size")
+        self._check_batch()
         arrays, _ = inputs_of(self.graph.inputs, x, "x")
         count = len(arrays[0])
         size = batch_size_for(self.graph.inputs, batch_size, count)
@@ -111,6 +115,16 @@ class Predictor:
         made = [np.concatenate(part) for part in zip(*parts, strict=True)]
         made = [part.astype(np.float32) if part.dtype.name == "bfloat16" else part for part in made]
         return made if len(made) > 1 else made[0]
+
+    def _check_batch(self) -> None:
+        """Raise ArgumentError unless all inputs and outputs have the same first axis, that of the examples."""
+        firsts = [port.type.shape[:1] for port in (*self.inputs, *self.outputs)]
+        for port, first in zip((*self.inputs, *self.outputs), firsts, strict=True):
+            if not first or first != firsts[0]:
+                raise ArgumentError(
+                    f"{port.name!r} is {port.type}, and {self.inputs[0].name!r} {self.inputs[0].type}: they have no "
+                    "first axis of examples in common. In Python, call the predictor itself: predictor(x)."
+                )
 
     def _batch(self, arrays: Sequence[np.ndarray], start: int, size: int) -> list[np.ndarray]:
         """The outputs of one batch; a short one is filled up with its last example, so that one program serves all."""

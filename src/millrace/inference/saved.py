@@ -96,11 +96,12 @@ def from_arrays(
     try:
         long = {name: array for name, array in arrays.items() if name.startswith(LONG)}
         graph = _graph(_text(about, "graph"), {n: a for n, a in arrays.items() if n not in long}, long)
-        return Predictor(graph, _texts(about, "outputs"), _about(about.get("about")), engine)
+        return Predictor(graph, _texts(about, "outputs"), about_from(about.get("about")), engine)
     except MemoryError:
         raise FileError(f"{path} does not fit into memory.") from None
     except (MillraceError, *MALFORMED) as error:
-        raise FileError(f"{path} holds no predictor that can be used: {str(error.args[0])[:1500]}") from None
+        said = str(error.args[0]) if error.args else type(error).__name__
+        raise FileError(f"{path} holds no predictor that can be used: {said[:1500]}") from None
 
 
 def _millrace() -> str:
@@ -167,7 +168,7 @@ def _bytes(type: TensorType) -> int:
     return count
 
 
-def _about(kept: Any) -> About:
+def about_from(kept: Any) -> About:
     """What is said of a predictor.  Raises FileError where a field is of another kind."""
     if not isinstance(kept, dict):
         raise FileError("it does not say what the answers mean.")

@@ -69,7 +69,9 @@ def named(platforms: str | Sequence[str] | None) -> tuple[str, ...]:
     """Platforms from a list or a text with commas.  Raises ArgumentError for an unknown one."""
     if platforms is None:
         return PLATFORMS
-    names = platforms.split(",") if isinstance(platforms, str) else list(platforms)
+    names = platforms.split(",") if isinstance(platforms, str) else platforms
+    if not isinstance(names, Sequence) or not names:
+        raise ArgumentError(f"platforms is a list of some of {', '.join(PLATFORMS)}, got {platforms!r}.")
     names = [str(name).strip() for name in names]
     for name in names:
         if name in ("gpu", "nvidia"):

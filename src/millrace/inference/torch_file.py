@@ -22,7 +22,8 @@ import numpy as np
 from millrace.inference.torch_pickle import Tensor, unpickled
 from millrace.ir.errors import FileError
 
-LARGEST_PICKLE = 2**26  # bytes: ResNet-50's has 30,000
+LARGEST_PICKLE = 2**23  # bytes: ResNet-50's has 30,000; a million instructions take half a second
+MOST_VIEWS = 64  # times what the file has, of all its tensors together: tied weights are there twice
 ENTRIES = 200_000  # of an archive
 LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # the number that PyTorch's files before 1.6 begin with, as pickle has it
 ASK = "In PyTorch: torch.save(model.state_dict(), 'weights.pt')."
@@ -47,7 +48,11 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
     with archive_of(path) as archive:
         files = Files(path, archive)
         found = state_in(unpickled(files.read(files.pickle), path), path)
-        return {name: files.array(tensor, name) for name, tensor in found.items()}
+        arrays = {name: files.array(tensor, name) for name, tensor in found.items()}
+        size = sum(array.nbytes for array in arrays.values())
+        if size > MOST_VIEWS * files.size:
+            raise FileError(f"{path}: its tensors show the same numbers again and again, {size:,} bytes in all. {ASK}")
+        return arrays
 
 
 def archive_of(path: Path) -> zipfile.ZipFile:
@@ -81,7 +86,7 @@ class Files:
         self.storages: dict[str, bytes] = {}
         self.flat: dict[tuple[str, np.dtype[Any]], np.ndarray] = {}
         entries = archive.infolist()
-        whole = path.stat().st_size
+        self.size = path.stat().st_size
         if len(entries) > ENTRIES:
             raise FileError(f"{path} has {len(entries):,} entries: no state_dict needs so many.")
         self.entries = {entry.filename: entry for entry in entries}
@@ -92,10 +97,12 @@ class Files:
         for entry in entries:
             if entry.compress_type != zipfile.ZIP_STORED:
                 raise FileError(f"{path}: its entry {entry.filename!r:.80} is compressed, which torch.save never does.")
-            if entry.file_size != entry.compress_size or entry.header_offset + entry.file_size > whole:
+            if entry.file_size != entry.compress_size or entry.header_offset + entry.file_size > self.size:
                 raise FileError(
                     f"{path} is damaged: its entry {entry.filename!r:.80} is said to be larger than the file."
                 )
+        if sum(entry.file_size for entry in entries) > self.size:
+            raise FileError(f"{path} is damaged: its entries overlap.")
         self.pickle = self._pickle()
         self.root = self.pickle.removesuffix("data.pkl")
         order = self.root + "byteorder"

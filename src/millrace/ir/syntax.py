@@ -70,6 +70,11 @@ def expression(source: str) -> ast.expr:
     """The syntax tree of an expression; nothing is run.  Raises GraphError where it is none, or out of bounds."""
     for _ in tokens(source):
         pass
+    return tree_of(source)
+
+
+def tree_of(source: str) -> ast.expr:
+    """The syntax tree of what `tokens` found to be within bounds.  Raises GraphError where it is no expression."""
     try:
         return ast.parse(source.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
@@ -84,6 +89,6 @@ def until_colon(text: str) -> tuple[str, str]:
     raise GraphError("a ':' with the types is missing")
 
 
-def printable(text: str, limit: int) -> str:
+def printable(text: str, limit: int | None = None) -> str:
     """At most `limit` characters of a foreign text, fit for any terminal: what controls it is written as an escape."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text[:limit])
+    return "".join(c if c.isprintable() or c in "\n\xa0\u3000" else repr(c)[1:-1] for c in text[:limit])

@@ -29,7 +29,7 @@ from millrace.ir.errors import GraphError, MillraceError, one_of
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Constant, Literal
 from millrace.ir.state import Assign, Read, Variable
-from millrace.ir.syntax import STRING, expression, printable, until_colon
+from millrace.ir.syntax import STRING, expression, printable, tree_of, until_colon
 from millrace.ir.types import DTYPES, TensorType
 
 ANY_TYPE = r"(?:\w++\[[^\[\]]*+\]|stream<[^<>]*+>)"
@@ -174,7 +174,7 @@ class _Reader:
         if match is None:
             raise GraphError("expected ': ' and types such as float32[2], then perhaps ' @ ' and the layer's name")
         names, types, layer = _names(left), match[1], match[2]
-        tree = expression(source)
+        tree = tree_of(source)
         if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Call) or tree.keywords:
             raise GraphError("expected Operation(attributes)(inputs)")
         made_twice = [name for name in names if name in self.values]

@@ -57,9 +57,9 @@ def centred_ink(given: str | bytes, box: int, frame: int) -> np.ndarray:
         raise FileError(f"{called(given)} is blank: there is no digit to read.")
     if grey.shape == (frame, frame):
         return grey[..., None]
-    strong = np.argwhere(grey > 0.2 * float(grey.max()))
-    (top, left), (bottom, right) = strong.min(axis=0), strong.max(axis=0) + 1
-    ink = grey[top:bottom, left:right] / grey.max()
+    strong = grey > 0.2 * float(grey.max())
+    rows, columns = np.flatnonzero(strong.any(axis=1)), np.flatnonzero(strong.any(axis=0))
+    ink = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / grey.max()
     scale = box / max(ink.shape)
     height, width = (max(1, round(n * scale)) for n in ink.shape)
     made = np.zeros((frame, frame), np.float32)

@@ -7,6 +7,7 @@ Source: the data, Pang and Lee 2005; the network, Schuster and Paliwal 1997 and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def example(given: str | bytes, vocabulary: Sequence[str]) -> Any:
     if isinstance(given, bytes):
         text = decoded_text(given, "the sentence")
     else:
-        text = read_text(Path(given)) if Path(given).suffix and Path(given).is_file() else given
+        text = read_text(Path(given)) if Path(given).suffix and os.path.isfile(given) else given
     row = encoded([text], Vocabulary(vocabulary))[0]
     if not (row > 1).any():
         shown = text if len(text) <= 80 else f"{text[:80]} ..."

@@ -140,8 +140,9 @@ def bounds_of(arrays: Mapping[str, Any], about: Mapping[str, Any]) -> Bounds:
     """What the model of a file may need while it is built: weights as its arrays, and room for what is small."""
     shapes = {array.shape for array in arrays.values()}
     elements = sum(array.size for array in arrays.values())
-    length = len(json.dumps(about.get("architecture")))  # an operation takes about 50 characters, a layer 200
-    return Bounds(shapes, 2 * len(arrays) + 16, 16 * elements + 2**22, 4 * length + 4000)
+    # An operation takes about 50 characters, a layer 200; but one that repeats its steps may be thousands of nodes.
+    length = len(json.dumps(about.get("architecture")))
+    return Bounds(shapes, 2 * len(arrays) + 16, 16 * elements + 2**22, 4 * length + 20_000)
 
 
 def fits(variable: Variable, array: np.ndarray) -> bool:

@@ -32,8 +32,7 @@ def inside(sheet: Sheet, positions: Value, size: Size) -> str:
     if isinstance(size, int):
         last = sheet.number(size - 1, dtype)
     else:
-        scalar = sheet.node("Squeeze", sheet.size(size), sheet.ints(0))
-        last = sheet.cast(sheet.node("Sub", scalar, sheet.number(1, "int64")), "int64", dtype)
+        last = sheet.cast(sheet.node("Sub", sheet.scalar(size), sheet.number(1, "int64")), "int64", dtype)
     return sheet.node("Clip", name, sheet.number(0, dtype), last)
 
 
@@ -72,9 +71,7 @@ def iota(sheet: Sheet, node: Node) -> Form:
     shape: Any = tuple(count if axis == op.axis else 1 for axis in range(len(op.shape)))
     if not isinstance(count, Dim):
         return Form(shape, array=np.arange(count).astype(op.dtype).reshape(shape))
-    scalar = sheet.node("Squeeze", sheet.size(count), sheet.ints(0))
-    name = sheet.node("Range", sheet.number(0, "int64"), scalar, sheet.number(1, "int64"))
-    name = sheet.cast(name, "int64", op.dtype)
+    name = sheet.cast(sheet.counted(count), "int64", op.dtype)
     return Form(shape, {channels_last(len(shape)): sheet.reshaped(name, [count], shape)})
 
 

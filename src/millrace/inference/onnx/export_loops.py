@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from onnx import helper
 
 from millrace.inference.onnx.export_forms import Form, channels_last
 from millrace.inference.onnx.export_sheet import Sheet
 from millrace.inference.onnx.export_table import exports
-from millrace.inference.onnx.export_writer import onnx_dtype
+from millrace.inference.onnx.tensors import onnx_dtype
 from millrace.ir.core import Node
-from millrace.ir.dims import Dim, Size
+from millrace.ir.dims import Dim
 from millrace.ops.scan import Scan
 
 
 @exports(Scan)
 def scan(sheet: Sheet, node: Node) -> list[Form]:
-    from onnx import helper
-
     op: Any = node.op
     n, m = op.carries, op.carries + op.sequences
     body, graph = Sheet(sheet), op.graph
@@ -31,7 +29,7 @@ def scan(sheet: Sheet, node: Node) -> list[Form]:
         body.forms[value] = constant_of(sheet, outside)
     sequences = [sheet.read(value) for value in node.inputs[n:m]]
     if not sequences:  # ONNX counts steps by what it walks along
-        sequences = [steps(sheet, op.length)]
+        sequences = [sheet.counted(op.length)]
         inputs.append(helper.make_tensor_value_info(body.unique("step"), onnx_dtype("int64"), []))
     body.write(graph.outputs)
     names = [body.named(body.read(value)) for value in graph.outputs]
@@ -58,18 +56,8 @@ def constant_of(sheet: Sheet, outside: Any) -> Form:
     )
 
 
-def steps(sheet: Sheet, length: Size) -> str:
-    """The numbers of the steps, int64 [length]."""
-    if not isinstance(length, Dim):
-        return sheet.array(np.arange(length), "steps")
-    scalar = sheet.node("Squeeze", sheet.size(length), sheet.ints(0))
-    return sheet.node("Range", sheet.number(0, "int64"), scalar, sheet.number(1, "int64"))
-
-
 def described(name: str, type: Any) -> Any:
     """A tensor's name and type as ONNX has them; open dimensions by their names."""
-    from onnx import helper
-
     return helper.make_tensor_value_info(
         name, onnx_dtype(type.dtype), [str(size) if isinstance(size, Dim) else size for size in type.shape]
     )

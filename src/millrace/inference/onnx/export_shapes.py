@@ -183,5 +183,4 @@ def size(sheet: Sheet, node: Node) -> Form:
     of: Dimension = node.op.of  # type: ignore[attr-defined]
     if not isinstance(of, Dim):
         return Form((), array=np.array(of, np.int32))
-    scalar = sheet.node("Squeeze", sheet.size(of), sheet.ints(0))
-    return sheet.made(node.outputs[0], sheet.cast(scalar, "int64", "int32"))
+    return sheet.made(node.outputs[0], sheet.cast(sheet.scalar(of), "int64", "int32"))

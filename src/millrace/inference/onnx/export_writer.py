@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from onnx import helper
 
 from millrace.inference.onnx.export_dtypes import work_dtype
 from millrace.inference.onnx.export_forms import Shape
 from millrace.inference.onnx.export_table import refused
+from millrace.inference.onnx.tensors import onnx_dtype
 from millrace.ir.core import Node
 from millrace.ir.dims import Dim, Size
 
@@ -61,8 +63,6 @@ class Writer:
 
     def nodes_of(self, op_type: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> list[str]:
         """Write a node; the names of its outputs."""
-        from onnx import helper
-
         layer = self.here.layer if self.here is not None else ""
         name = self.unique(f"{layer}/{op_type}" if layer else op_type)
         names = [name, *(self.unique(name) for _ in range(outputs - 1))]
@@ -119,6 +119,16 @@ class Writer:
             with root.at(None):
                 root._sizes[size] = root._read_size(size) or root._computed_size(size)
         return root._sizes[size]
+
+    def scalar(self, size: Dim) -> str:
+        """An open dimension as a tensor int64 without axes."""
+        return self.node("Squeeze", self.size(size), self.ints(0))
+
+    def counted(self, size: Size) -> str:
+        """The numbers from 0 up to a dimension as a tensor int64 [size]."""
+        if not isinstance(size, Dim):
+            return self.array(np.arange(size), "steps")
+        return self.node("Range", self.number(0, "int64"), self.scalar(size), self.number(1, "int64"))
 
     def _read_size(self, size: Size) -> str | None:
         for name, shape in self.given:
@@ -254,11 +264,3 @@ def _read_by(node: Any) -> set[str]:
     inner = (_read_by(other) for attribute in node.attribute for other in attribute.g.node)
     outputs = (value.name for attribute in node.attribute for value in attribute.g.output)
     return {*node.input, *outputs}.union(*inner)
-
-
-def onnx_dtype(dtype: str) -> int:
-    """ONNX's number for a dtype."""
-    from onnx import TensorProto
-
-    names = {"float32": "FLOAT", "float64": "DOUBLE"}
-    return int(getattr(TensorProto, names.get(dtype, dtype.upper())))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import ModelProto, TensorProto, helper
 
 import millrace
 from millrace.inference.onnx import (  # noqa: F401 - each registers its translations
@@ -26,7 +27,7 @@ from millrace.inference.onnx.export_forms import Form, channels_last
 from millrace.inference.onnx.export_loops import described
 from millrace.inference.onnx.export_sheet import Sheet
 from millrace.inference.onnx.export_table import UnexportedError, exports
-from millrace.inference.onnx.export_writer import onnx_dtype
+from millrace.inference.onnx.tensors import onnx_dtype
 from millrace.inference.predictor import Predictor
 from millrace.ir.core import Node
 from millrace.ir.leaves import Constant
@@ -55,7 +56,7 @@ def constant(sheet: Sheet, node: Node) -> Form:
     return Form(array.shape, array=array, label=label)
 
 
-def to_onnx(predictor: Predictor) -> Any:
+def to_onnx(predictor: Predictor) -> ModelProto:
     """A predictor as an `onnx.ModelProto`: opset 18, with its weights, and with an open batch where it has one.
 
     Inputs and outputs have the predictor's names, weights those of its variables, open dimensions their own, such as
@@ -66,8 +67,6 @@ def to_onnx(predictor: Predictor) -> Any:
     variables, and for a model above 2 GB.
     Source: Open Neural Network Exchange, operator schemas of opset 18; IR version 8.
     """
-    from onnx import helper
-
     graph = predictor.graph
     if graph.updates:
         names = ", ".join(repr(variable.name) for variable in graph.updates)
@@ -116,9 +115,7 @@ def save_onnx(predictor: Predictor, path: str | Path) -> None:
     write_whole(Path(path), to_onnx(predictor).SerializeToString())
 
 
-def tensor(name: str, array: np.ndarray) -> Any:
+def tensor(name: str, array: np.ndarray) -> TensorProto:
     """An array as an initializer."""
-    from onnx import TensorProto
-
     whole = np.ascontiguousarray(array)
     return TensorProto(name=name, data_type=onnx_dtype(array.dtype.name), dims=array.shape, raw_data=whole.tobytes())

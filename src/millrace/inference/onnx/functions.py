@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import onnx
-from onnx import AttributeProto, FunctionProto, NodeProto, TensorProto, TypeProto, defs, helper
+from onnx import AttributeProto, FunctionProto, NodeProto, TypeProto, defs, helper
 
 from millrace.inference.onnx.reading import domain_of, label
+from millrace.inference.onnx.tensors import onnx_dtype
 from millrace.inference.onnx.translating import Given
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim
@@ -73,10 +73,6 @@ def _type_of(given: Given) -> TypeProto:
         dtype, sizes = given.dtype, given.shape
     else:
         dtype, sizes = "int64" if given.dtype == object else given.dtype.name, given.shape
-    kind: int = (
-        TensorProto.BFLOAT16
-        if dtype == "bfloat16"
-        else helper.np_dtype_to_tensor_dtype(onnx.numpy_helper.np.dtype(dtype))
-    )
-    made: TypeProto = helper.make_tensor_type_proto(kind, [str(s) if isinstance(s, Dim) else s for s in sizes])
+    shape = [str(s) if isinstance(s, Dim) else s for s in sizes]
+    made: TypeProto = helper.make_tensor_type_proto(onnx_dtype(dtype), shape)
     return made

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from millrace.inference.onnx.import_elementwise import wide
+from millrace.inference.onnx.tensors import dtype_asked
 from millrace.inference.onnx.translating import Call, translates
 from millrace.ir.core import Value
-from millrace.ir.types import HALVES
-
-PRECISIONS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 
 
 @translates("Attention")
@@ -111,11 +110,8 @@ def _completed(mr: Any, call: Call, mask: Value, total: Any) -> Value:
 
 def _weights(mr: Any, call: Call, scores: Value, allowed: Value | None) -> Value:
     """softmax over the keys; in float32 for scores of 16 bits, where softmax_precision does not say otherwise."""
-    number = call.attribute("softmax_precision")
-    if number and number not in PRECISIONS:
-        raise call.refused(f"softmax_precision={number} is none of {', '.join(map(str, PRECISIONS))}")
-    dtype = PRECISIONS[number] if number else "float32" if scores.dtype in HALVES else scores.dtype
-    return mr.cast(mr.masked_softmax(mr.cast(scores, dtype), allowed), scores.dtype)
+    inner = mr.cast(scores, dtype_asked(call, "softmax_precision", wide(mr, scores).dtype))
+    return mr.cast(mr.masked_softmax(inner, allowed), scores.dtype)
 
 
 def _shown(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from millrace.inference.onnx.translating import Call, Given, translates
+from millrace.inference.onnx.translating import Call, Given, translates, value_of
 from millrace.ir.core import Value
 
 
@@ -19,7 +19,9 @@ def _run(call: Call, graph: str, given: Sequence[Given]) -> list[Given]:
 
 
 def _values(call: Call, given: Sequence[Given]) -> list[Value]:
-    return [Call(call.op_type, call.name, [x], {}, 1, call.opset).value(0) for x in given]
+    if any(x is None for x in given):
+        raise call.refused("one of its states or results is left out")
+    return [value_of(x) for x in given if x is not None]
 
 
 @translates("If")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from millrace.inference.onnx.tensors import dtype_of
+from millrace.inference.onnx.tensors import dtype_asked
 from millrace.inference.onnx.translating import Call, translates
 from millrace.ir.core import Value
 from millrace.ir.types import HALVES
@@ -28,10 +28,14 @@ def unary(mr: Any, call: Call) -> Value:
     return made
 
 
+def wide(mr: Any, x: Value) -> Value:
+    """x, as float32 where it has 16 bits or whole numbers."""
+    return mr.cast(x, "float32") if x.dtype in HALVES or not x.type.is_float else x
+
+
 def in_float(mr: Any, x: Value, function: Callable[[Value], Value]) -> Value:
     """A function that is said by others, in float32 where x has 16 bits: so each is rounded once, at the end."""
-    made: Value = function(mr.cast(x, "float32") if x.dtype in HALVES else x)
-    return mr.cast(made, x.dtype)
+    return mr.cast(function(wide(mr, x)), x.dtype)
 
 
 @translates("Tan")
@@ -144,9 +148,7 @@ def thresholded_relu(mr: Any, call: Call) -> Value:
 def shrink(mr: Any, call: Call) -> Value:
     """Moved towards 0 by `bias` beyond `lambd`, 0 within."""
     x, bias, edge = call.value(0), call.attribute("bias", 0.0), call.attribute("lambd", 0.5)
-    wide = x if x.type.is_float else mr.cast(x, "float32")
-    moved = mr.where(wide < -edge, wide + bias, mr.where(wide > edge, wide - bias, 0.0))
-    return mr.cast(moved, x.dtype)
+    return in_float(mr, x, lambda x: mr.where(x < -edge, x + bias, mr.where(x > edge, x - bias, 0.0)))
 
 
 @translates("Clip")
@@ -222,7 +224,7 @@ def cast(mr: Any, call: Call) -> Value:
     x = call.value(0)
     if call.op_type == "CastLike":
         return mr.cast(x, call.value(1).dtype)
-    return mr.cast(x, dtype_of(call.attribute("to", 0), "what it converts to"))
+    return mr.cast(x, dtype_asked(call, "to"))
 
 
 @translates("Identity")

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from millrace.inference.onnx.import_elementwise import wide
+from millrace.inference.onnx.import_shapes import MOST_COUNTED, limited
 from millrace.inference.onnx.resampling import ROUNDINGS, Axis, Taps, cubic, triangle
 from millrace.inference.onnx.translating import Call, translates
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim, Size
-from millrace.ir.types import HALVES
 
 
 @translates("Resize")
@@ -49,12 +50,12 @@ def _scaled(call: Call, x: Value, axes: Any, index: int) -> Axes:
         )
     made = {}
     for axis, scale in zip(axes, (float(s) for s in scales), strict=True):
-        if scale <= 0:
-            raise call.refused(f"its scales {scales.tolist()} must be above 0")
+        if not 0 < scale <= MOST_COUNTED:
+            raise call.refused(f"its scales {scales.tolist()} must be above 0 and at most {MOST_COUNTED}")
         if scale != 1 or call.attribute("coordinate_transformation_mode") == "tf_crop_and_resize":
             size = _known_size(call, x, axis, scale == 1)
             if size is not None:
-                made[axis] = Axis(size, int(np.floor(size * scale)), scale)
+                made[axis] = Axis(size, int(np.floor(np.float32(size) * np.float32(scale))), scale)  # as runtimes do
     return made
 
 
@@ -109,10 +110,11 @@ def _resized(mr: Any, call: Call, x: Value, axes: Axes, simple: bool) -> Value:
     if mode != "nearest":
         if not x.type.is_float and mode == "cubic":
             raise call.refused(f"mode='cubic' of {x.type} may leave the dtype's range: resize floats")
-        x = mr.cast(x, "float32") if not x.type.is_float or dtype in HALVES else x
+        x = wide(mr, x)
+    limited(call, [axes[n].out if n in axes else size for n, size in enumerate(x.shape)], dtype)
     for axis, given in axes.items():
-        if given.out < 1:
-            raise call.refused(f"its scale {given.scale} leaves nothing of axis {axis} of {x.type}")
+        if not 1 <= given.out <= MOST_COUNTED:
+            raise call.refused(f"it brings axis {axis} of {x.type} to {given.out}: 1 to {MOST_COUNTED} are possible")
         places = given.places(coordinates)
         if places is None:
             raise call.refused(f"coordinate_transformation_mode={coordinates!r} is not known")

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from millrace.inference.onnx.import_elementwise import wide
 from millrace.inference.onnx.translating import Call, translates
 from millrace.inference.onnx.windows import along_channels, channels_first, channels_last
 from millrace.ir.core import Value
-from millrace.ir.types import HALVES
-
-
-def wide(mr: Any, x: Value) -> Value:
-    """x, as float32 where it has 16 bits."""
-    return mr.cast(x, "float32") if x.dtype in HALVES else x
 
 
 @translates("BatchNormalization")

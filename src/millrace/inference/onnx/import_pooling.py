@@ -8,9 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from millrace.inference.onnx.import_elementwise import wide
 from millrace.inference.onnx.translating import Call, translates
-from millrace.inference.onnx.windows import Span, channels_first, channels_last, known_space, space, spans
+from millrace.inference.onnx.windows import (
+    Span,
+    channels_first,
+    channels_last,
+    known_space,
+    numbers,
+    padding,
+    space,
+    spans,
+)
 from millrace.ir.core import Value
+from millrace.ir.dims import product
+
+MOST_SLICES = 1024
 
 
 def _axes(call: Call, x: Value) -> list[Span]:
@@ -38,8 +51,16 @@ def _slices(mr: Any, x: Value, axis: int, span: Span, fill: float) -> list[Value
     return [mr.slice_axis(x, axis, start, start + last, span.stride) for start in starts]
 
 
-def _pooled(mr: Any, x: Value, axes: list[Span], join: Callable[..., Any], fill: float) -> Value:
+def _check_slices(call: Call, axes: list[Span]) -> None:
+    """Raise UntranslatedError for windows of more elements than are taken one by one."""
+    count = sum(span.window for span in axes)
+    if count > MOST_SLICES:
+        raise call.refused(f"its windows have {count} elements along their axes: {MOST_SLICES} at most are taken so")
+
+
+def _pooled(mr: Any, call: Call, x: Value, axes: list[Span], join: Callable[..., Any], fill: float) -> Value:
     """All elements of each window joined, along one axis of space after another."""
+    _check_slices(call, axes)
     for axis, span in enumerate(axes, 2):
         x = reduce(join, _slices(mr, x, axis, span, fill))
     return x
@@ -58,7 +79,7 @@ def max_pool(mr: Any, call: Call) -> Any:
     if call.wanted > 1:
         return _with_places(mr, call, x, axes)
     if not _plain(x, axes):
-        return _pooled(mr, x, axes, mr.maximum, _least(x))
+        return _pooled(mr, call, x, axes, mr.maximum, _least(x))
     made = mr.max_pool(channels_last(mr, x), *_as_millrace(axes))
     return channels_first(mr, made)
 
@@ -69,6 +90,7 @@ def _as_millrace(axes: list[Span]) -> tuple[list[int], list[int], list[tuple[int
 
 def _with_places(mr: Any, call: Call, x: Value, axes: list[Span]) -> tuple[Value, Value]:
     """The maxima, and their places: of several equal elements the first in row order."""
+    _check_slices(call, axes)
     place = _places(mr, x, bool(call.attribute("storage_order", 0)))
     for axis, span in reversed(list(enumerate(axes, 2))):  # the last axis first: then ties fall to the first element
         elements, places = _slices(mr, x, axis, span, _least(x)), _slices(mr, place, axis, span, 0.0)
@@ -100,11 +122,11 @@ def average_pool(mr: Any, call: Call) -> Value:
     if _plain(x, axes) and (within or not counted):
         made = mr.average_pool(channels_last(mr, x), *_as_millrace(axes), count_padding=counted)
         return channels_first(mr, made)
-    count = reduce(np.multiply.outer, [a.counted(counted) for a in axes])
-    wide = mr.cast(x, "float32") if x.dtype in ("float16", "bfloat16") else x
-    share = mr.constant((1 / np.maximum(count, 1)).astype(wide.dtype))
-    made = mr.cast(mr.multiply(_pooled(mr, wide, axes, mr.add, 0.0), share), x.dtype)
-    return made
+    made = _pooled(mr, call, wide(mr, x), axes, mr.add, 0.0)
+    for axis, span in enumerate(axes, 2):
+        share = (1 / np.maximum(span.counted(counted), 1)).astype(made.dtype)
+        made = mr.multiply(made, share.reshape(-1, *(1,) * (x.ndim - axis - 1)))
+    return mr.cast(made, x.dtype)
 
 
 @translates("LpPool")
@@ -112,7 +134,7 @@ def lp_pool(mr: Any, call: Call) -> Value:
     """(sum |x|^p)^(1/p) over each window; padding is zeros."""
     x = call.value(0)
     p = float(call.attribute("p", 2))
-    return _root(mr, _pooled(mr, _power(mr, x, p), _axes(call, x), mr.add, 0.0), p)
+    return _root(mr, _pooled(mr, call, _power(mr, x, p), _axes(call, x), mr.add, 0.0), p)
 
 
 def _power(mr: Any, x: Value, p: float) -> Value:
@@ -156,19 +178,15 @@ def max_unpool(mr: Any, call: Call) -> Value:
     sizes = known_space(call, x)
     windows = [int(n) for n in call.attribute("kernel_shape") or ()]
     rank = len(sizes)
-    strides = [int(n) for n in call.attribute("strides") or [1] * rank]
-    pads = [int(n) for n in call.attribute("pads") or [0] * (2 * rank)]
+    strides, (low, high) = numbers(call, "strides", rank, 1), padding(call, rank)
     if len(windows) != rank or any(s < w for s, w in zip(strides, windows, strict=True)):
         raise call.refused(f"its windows overlap (kernel_shape={windows}, strides={strides}): places may meet twice")
     natural = [
-        (size - 1) * stride - pads[axis] - pads[axis + rank] + window
-        for axis, (size, stride, window) in enumerate(zip(sizes, strides, windows, strict=True))
+        (size - 1) * stride - before - after + window
+        for size, stride, window, before, after in zip(sizes, strides, windows, low, high, strict=True)
     ]
     shape = (*x.shape[:2], *natural)
-    total = 1
-    for size in shape:
-        total = total * size
-    flat = mr.scatter_add(mr.zeros((total,), x.dtype), mr.reshape(places, (-1,)), mr.reshape(x, (-1,)))
+    flat = mr.scatter_add(mr.zeros((product(shape),), x.dtype), mr.reshape(places, (-1,)), mr.reshape(x, (-1,)))
     made: Value = mr.reshape(flat, shape)
     if not call.has(2):
         return made

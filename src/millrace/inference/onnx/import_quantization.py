@@ -6,18 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from millrace.inference.onnx.import_elementwise import wide
 from millrace.inference.onnx.import_windows import convolved_whole, exact_in
+from millrace.inference.onnx.tensors import dtype_asked
 from millrace.inference.onnx.translating import Call, translates
 from millrace.inference.onnx.windows import channels_first
 from millrace.ir.core import Value
-from millrace.ir.types import HALVES
 
-ELEMENTS = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 10: "float16", 11: "float64", 16: "bfloat16"}
 QUANTIZED = ("uint8", "int8", "uint16", "int16")
-
-
-def _wide(mr: Any, x: Value) -> Value:
-    return mr.cast(x, "float32") if not x.type.is_float or x.dtype in HALVES else x
 
 
 def _along(mr: Any, call: Call, given: Value, x: Value) -> Value:
@@ -55,14 +51,13 @@ def quantize_linear(mr: Any, call: Call) -> Value:
     """round(x / y_scale) + y_zero_point."""
     x = call.value(0)
     zero = call.inputs[2] if call.has(2) else None
-    number = call.attribute("output_dtype", 0)
-    dtype = zero.dtype if zero is not None else ELEMENTS.get(number, f"number {number}") if number else "uint8"
+    asked = dtype_asked(call, "output_dtype", "uint8")
+    dtype = asked if zero is None else zero.dtype
     if str(dtype) not in QUANTIZED:
         raise call.refused(f"it quantizes to dtype {dtype}, which is none of {', '.join(QUANTIZED)}")
     scale = _along(mr, call, call.value(1), x)
-    precision = ELEMENTS.get(call.attribute("precision", 0), "float32")
-    inner = _wide(mr, x) if precision != "float16" else mr.cast(x, "float16")
-    scaled = _wide(mr, mr.divide(inner, mr.cast(scale, inner.dtype)))
+    inner = mr.cast(x, "float16") if dtype_asked(call, "precision", "float32") == "float16" else wide(mr, x)
+    scaled = wide(mr, mr.divide(inner, mr.cast(scale, inner.dtype)))
     return _rounded(mr, scaled, _along(mr, call, call.value(2), x) if zero is not None else None, str(dtype))
 
 
@@ -70,12 +65,12 @@ def quantize_linear(mr: Any, call: Call) -> Value:
 def dequantize_linear(mr: Any, call: Call) -> Value:
     """(x - x_zero_point) * x_scale."""
     x, scale = call.value(0), call.value(1)
-    dtype = ELEMENTS.get(call.attribute("output_dtype", 0) or 0, scale.dtype)
+    dtype = dtype_asked(call, "output_dtype", scale.dtype)
     inner = x
     if call.has(2):
         zero = _along(mr, call, call.value(2), x)
         inner = mr.subtract(*(v if v.type.is_float else mr.cast(v, "int32") for v in (x, zero)))
-    return mr.cast(mr.multiply(_wide(mr, inner), _wide(mr, _along(mr, call, scale, x))), dtype)
+    return mr.cast(mr.multiply(wide(mr, inner), wide(mr, _along(mr, call, scale, x))), dtype)
 
 
 @translates("DynamicQuantizeLinear")
@@ -118,7 +113,7 @@ def _of_rows(mr: Any, given: Value) -> Value:
 def qlinear_matmul(mr: Any, call: Call) -> Value:
     """The product of two quantized matrices, quantized: a, scale, zero point; b, scale, zero point; y's."""
     total = mr.cast(_whole_product(mr, call, (0, 2), (3, 5)), "float32")
-    scale_a, scale_b, scale_y = (_wide(mr, call.value(n)) for n in (1, 4, 6))
+    scale_a, scale_b, scale_y = (wide(mr, call.value(n)) for n in (1, 4, 6))
     scaled = mr.multiply(total, mr.divide(mr.multiply(_of_rows(mr, scale_a), scale_b), _of_rows(mr, scale_y)))
     return _rounded(mr, scaled, _of_rows(mr, call.value(7)), call.value(7).dtype)
 
@@ -129,6 +124,6 @@ def qlinear_conv(mr: Any, call: Call) -> Value:
     total = convolved_whole(mr, call, (0, 2), (3, 5))  # [batch, *out, filters]
     if call.has(8):
         total = mr.add(total, call.value(8))
-    scale_x, scale_w, scale_y = (_wide(mr, call.value(n)) for n in (1, 4, 6))
+    scale_x, scale_w, scale_y = (wide(mr, call.value(n)) for n in (1, 4, 6))
     scaled = mr.multiply(mr.cast(total, "float32"), mr.divide(mr.multiply(scale_x, scale_w), scale_y))
     return channels_first(mr, _rounded(mr, scaled, call.value(7), call.value(7).dtype))

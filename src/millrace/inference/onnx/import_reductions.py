@@ -16,24 +16,15 @@ from millrace.ir.types import HALVES
 Function = Callable[..., Value]
 
 
-def axes_of(call: Call, index: int = 1) -> list[int] | None:
-    """The axes of a reduction: an input or an attribute as the version has it; None for all."""
-    given: Any = call.known(index, "axes").reshape(-1).tolist() if call.has(index) else call.attribute("axes")
-    return [int(axis) for axis in given] if given is not None and len(given) else None
-
-
 def _reduction(name: str) -> Callable[[Function], Function]:
     """A reduction of a value in float32 or wider: `function(mr, x, axes)` keeps the axes with size 1."""
 
     def register(function: Function) -> Function:
         @translates(name)
         def translated(mr: Any, call: Call) -> Value:
-            x, axes = call.value(0), axes_of(call)
-            if axes is None:
-                if call.attribute("noop_with_empty_axes", 0):
-                    axes = []
-                else:
-                    axes = list(range(x.ndim))
+            x, axes = call.value(0), call.numbers(1, "axes")
+            if not axes:
+                axes = [] if call.attribute("noop_with_empty_axes", 0) else list(range(x.ndim))
             axes = sorted({axis % x.ndim if -x.ndim <= axis < x.ndim else axis for axis in axes})
             wide = mr.cast(x, "float32") if x.dtype in HALVES and name not in ("ReduceMax", "ReduceMin") else x
             made = mr.cast(function(mr, wide, axes), x.dtype)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from millrace.inference.onnx.import_shapes import MOST_COUNTED
+from millrace.inference.onnx.resampling import far, near
 from millrace.inference.onnx.translating import Call, translates
 from millrace.inference.onnx.windows import channels_first, channels_last, known_space
 from millrace.ir.core import Value
@@ -22,6 +25,8 @@ def affine_grid(mr: Any, call: Call) -> Value:
     if theta.ndim != 3 or len(sizes) != theta.shape[1] + 2 or not all(isinstance(size, int) for size in sizes[2:]):
         raise call.refused(f"its theta {theta.type} does not fit its size {sizes}, whose space has to be known")
     space: list[int] = [int(size) for size in sizes[2:]]  # type: ignore[arg-type]
+    if max(prod(space), *space) > MOST_COUNTED:
+        raise call.refused(f"its size {sizes} has more than {MOST_COUNTED} places")
     aligned = bool(call.attribute("align_corners", 0))
     steps = [np.linspace(-1, 1, n) if aligned else (2 * np.arange(n) + 1) / n - 1 for n in space]
     places = np.stack([*np.meshgrid(*steps, indexing="ij")[::-1], np.ones(space)], -1)
@@ -62,7 +67,7 @@ def _corners(mr: Any, place: Value, size: int, mode: str, padding: str, aligned:
         first = mr.floor(place)
         return [
             _element(mr, _inside(mr, mr.add(first, float(n)), size, padding, aligned), size, weight)
-            for n, weight in zip(range(-1, 3), _cubic_weights(mr, mr.subtract(place, first)), strict=True)
+            for n, weight in zip(range(-1, 3), _cubic_weights(place - first), strict=True)
         ]
     place = _inside(mr, place, size, padding, aligned)
     if mode == "nearest":
@@ -93,18 +98,9 @@ def _element(mr: Any, which: Value, size: int, weight: Value) -> Corner:
     return mr.cast(mr.where(there, which, 0.0), "int32"), mr.where(there, weight, 0.0)
 
 
-def _cubic_weights(mr: Any, t: Value, a: float = -0.75) -> list[Value]:
-    """The weights of the elements before, at, after and two after a place, t behind the second.  Source: Keys 1981."""
-
-    def near(d: Value) -> Value:
-        return mr.add(mr.multiply(mr.subtract(mr.multiply(d, a + 2), a + 3), mr.square(d)), 1.0)
-
-    def far(d: Value) -> Value:
-        inner = mr.add(mr.multiply(mr.subtract(d, 5.0), d), 8.0)
-        return mr.multiply(a, mr.subtract(mr.multiply(inner, d), 4.0))
-
-    rest = mr.subtract(1.0, t)
-    return [far(mr.add(t, 1.0)), near(t), near(rest), far(mr.add(rest, 1.0))]
+def _cubic_weights(t: Value, a: float = -0.75) -> list[Value]:
+    """The weights of the elements before, at, after and two after a place, t behind the second."""
+    return [far(t + 1.0, a), near(t, a), near(1.0 - t, a), far(2.0 - t, a)]
 
 
 def _gathered(mr: Any, x: Value, sizes: list[int], along: list[list[Corner]]) -> Value:

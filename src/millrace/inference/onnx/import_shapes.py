@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from millrace.functional.convert import broadcast_shapes
-from millrace.inference.onnx.tensors import MOST_ELEMENTS, dtype_of
+from millrace.inference.onnx.tensors import MOST_ELEMENTS, dtype_asked
 from millrace.inference.onnx.translating import Call, translates
 from millrace.ir.core import Value
 from millrace.ir.dims import Dim, Size, at_most, product
@@ -91,22 +91,14 @@ def flatten(mr: Any, call: Call) -> Value:
     return mr.reshape(x, (product(x.shape[:axis]), product(x.shape[axis:])))
 
 
-def _axes(call: Call) -> list[int] | None:
-    """Axes: an attribute before version 13, an input since."""
-    if call.has(1):
-        return [int(axis) for axis in call.known(1, "axes").reshape(-1)]
-    given = call.attribute("axes")
-    return None if given is None else [int(axis) for axis in given]
-
-
 @translates("Squeeze")
 def squeeze(mr: Any, call: Call) -> Value:
-    return mr.squeeze(call.value(0), _axes(call))
+    return mr.squeeze(call.value(0), call.numbers(1, "axes"))
 
 
 @translates("Unsqueeze")
 def unsqueeze(mr: Any, call: Call) -> Value:
-    axes = _axes(call)
+    axes = call.numbers(1, "axes")
     if axes is None:
         raise call.refused("it lacks its axes")
     return mr.expand_dims(call.value(0), axes)
@@ -127,7 +119,7 @@ def concat(mr: Any, call: Call) -> Value:
 def split(mr: Any, call: Call) -> tuple[Value, ...]:
     """Into given sizes, or as equally as can be: the last part may be smaller."""
     x, axis = call.value(0), call.attribute("axis", 0)
-    sizes: Any = call.sizes(1, "split") if call.has(1) else call.attribute("split")
+    sizes = call.numbers(1, "split")
     if sizes is None:
         count = call.attribute("num_outputs", call.outputs)
         total = x.shape[axis]
@@ -147,11 +139,10 @@ def split(mr: Any, call: Call) -> tuple[Value, ...]:
 def slice_(mr: Any, call: Call) -> Value:
     """Bounds are attributes before version 10, inputs since; beyond the ends they mean the ends."""
     x = call.value(0)
-    starts, ends = (
-        [*(call.sizes(k, n) if call.has(k) else call.attribute(n))] for k, n in ((1, "starts"), (2, "ends"))
-    )
-    axes: Any = call.sizes(3, "axes") if call.has(3) else call.attribute("axes", list(range(len(starts))))
-    steps: Any = call.sizes(4, "steps") if call.has(4) else [1] * len(starts)
+    starts, ends = call.numbers(1, "starts") or [], call.numbers(2, "ends") or []
+    axes = call.numbers(3, "axes")
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = call.numbers(4, "steps") or [1] * len(starts)
     if len({axis % x.ndim for axis in axes}) < len(axes):
         raise call.refused("it names an axis twice")
     for axis, start, stop, step in zip(axes, starts, ends, steps, strict=True):
@@ -221,8 +212,8 @@ def expand(mr: Any, call: Call) -> Value:
 def pad(mr: Any, call: Call) -> Value:
     """Widths are attributes before version 11, inputs since; negative ones cut off."""
     x = call.value(0)
-    axes = [int(n) % x.ndim for n in call.known(3, "axes").reshape(-1)] if call.has(3) else list(range(x.ndim))
-    widths: Any = call.sizes(1, "pads") if call.has(1) else call.attribute("pads", call.attribute("paddings"))
+    axes = [n % x.ndim for n in call.numbers(3, "axes") or range(x.ndim)]
+    widths = call.numbers(1, "pads") or []
     if len(widths) != 2 * len(axes):
         raise call.refused(f"it pads {len(axes)} axes with {len(widths)} widths")
     pairs: list[tuple[Any, Any]] = [(0, 0)] * x.ndim
@@ -265,11 +256,9 @@ def counted(mr: Any, call: Call) -> Any:
 
 @translates("EyeLike")
 def eye_like(mr: Any, call: Call) -> Value:
-    given = call.inputs[0]
-    shape = _shape_of(call)
-    dtype = dtype_of(call.attribute("dtype"), "its result") if call.attribute("dtype") else given.dtype  # type: ignore[union-attr]
-    on = mr.equal(mr.iota(shape, 0) + call.attribute("k", 0), mr.iota(shape, 1))
-    return mr.cast(on, str(dtype))
+    x = call.value(0)
+    on = mr.equal(mr.iota(x.shape, 0) + call.attribute("k", 0), mr.iota(x.shape, 1))
+    return mr.cast(on, dtype_asked(call, "dtype", x.dtype))
 
 
 @translates("Trilu")

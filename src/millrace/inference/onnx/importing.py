@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+import numpy as np
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from millrace.inference.onnx import (  # noqa: F401 - each registers its translations
     import_attention,
@@ -35,7 +36,7 @@ from millrace.inference.onnx.reading import Read, domain_of, graphs_of, label, o
 from millrace.inference.onnx.shapes import input_types
 from millrace.inference.onnx.sinking import sunk
 from millrace.inference.onnx.tensors import MOST_ELEMENTS, array_of
-from millrace.inference.onnx.translating import TRANSLATIONS, Call, Given, Translation, UntranslatedError
+from millrace.inference.onnx.translating import TRANSLATIONS, Call, Given, Translation, UntranslatedError, value_of
 from millrace.inference.predictor import Predictor
 from millrace.ir.core import Value, layer_scope
 from millrace.ir.dims import Dim, product
@@ -90,7 +91,7 @@ class _Importer:
     def __init__(self, read: Read, sizes: Mapping[str, int]):
         self.read, self.sizes, self.budget = read, sizes, Budget()
         self.done, self.most = 0, MOST_TURNS + 5 * read.nodes
-        self.variables: set[str] = set()
+        self.variables: dict[str, Variable] = {}
 
     def graph(self) -> Graph:
         """The graph of the model."""
@@ -98,17 +99,13 @@ class _Importer:
         wanted = {value.name for value in proto.output}
         nodes, used = _used(proto.node, wanted)
         self.refuse_missing(nodes, place)
-        names: Names = {}
         tensors = {tensor.name for tensor in proto.initializer}
-        inputs = self.inputs([value for value in proto.input if value.name not in tensors])
-        names |= inputs
-        names |= self.tensors(proto, used)
+        types = input_types([value for value in proto.input if value.name not in tensors], self.sizes)
+        inputs = {name: Placeholder(name, type)() for name, type in types.items()}
+        names: Names = {**inputs, **self.tensors(proto, used)}
         self.run(nodes, names, place, used)
         outputs = [_as_value(names[value.name], value.name) for value in proto.output]
-        return simplify(sunk(simplify(Graph([x for x in inputs.values() if isinstance(x, Value)], outputs))))
-
-    def inputs(self, given: Sequence[ValueInfoProto]) -> Names:
-        return {name: Placeholder(name, type)() for name, type in input_types(given, self.sizes).items()}
+        return simplify(sunk(simplify(Graph(list(inputs.values()), outputs))))
 
     def tensors(self, graph: GraphProto, used: Iterable[str]) -> Names:
         """A graph's tensors: those of floats as variables, short ones of whole numbers known now."""
@@ -131,10 +128,12 @@ class _Importer:
         if array.ndim == 0 or array.size == 0 or (not is_float and array.size <= KNOWN_NUMBERS):
             return array
         name, count = tensor.name, 2
-        while name in self.variables:
+        while (found := self.variables.get(name)) is not None:
+            if found.dtype == array.dtype.name and np.array_equal(found.numpy(), array):
+                return found.value  # of a loop's body, in each turn
             name, count = f"{tensor.name}_{count}", count + 1
-        self.variables.add(name)
-        return Variable(array, name, trainable and is_float).value
+        self.variables[name] = Variable(array, name, trainable and is_float)
+        return self.variables[name].value
 
     def refuse_missing(self, nodes: Iterable[NodeProto], place: _Place) -> None:
         """Raise one error that names every operator that is missing."""
@@ -188,8 +187,8 @@ class _Importer:
             return self.within(graph, given, names, place)
 
         asked = max((index for index, name in enumerate(node.output, 1) if name in used), default=0)
-        name, version = node.name or next(iter(node.output), ""), place.opsets.get("", 0)
-        call = Call(node.op_type, name, inputs, attributes, asked, version, within, len(node.output))
+        version = place.opsets.get("", 0)
+        call = Call(node.op_type, label(node), inputs, attributes, asked, version, within, len(node.output))
         try:
             with layer_scope(_scope(node)):
                 found = known_result(call, translation, self.budget)
@@ -198,7 +197,7 @@ class _Importer:
             raise
         except DimensionError as error:
             how = "If the model is made for one size, name it: from_onnx(..., sizes={name: number})"
-            raise call.refused(f"{error.args[0]} {how}") from error
+            raise call.refused(f"{str(error.args[0]).rstrip('.')}. {how}") from error
         except MillraceError as error:
             raise call.refused(str(error.args[0]).rstrip(".")) from error
         except RecursionError as error:
@@ -279,7 +278,7 @@ def _inputs_of(node: NodeProto) -> Iterator[str]:
 def _as_value(given: Given, name: str) -> Value:
     if given is None:
         raise UntranslatedError(f"the model's output {name[:80]!r} is one that Millrace does not compute.")
-    return Call("Output", name, [given], {}, 1, 0).value(0)
+    return value_of(given)
 
 
 def _at_least(shape: tuple[Any, ...]) -> int:

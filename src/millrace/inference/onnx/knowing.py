@@ -198,20 +198,18 @@ def _concat(call: Call) -> Any:
 
 @_open("Unsqueeze")
 def _unsqueeze(call: Call) -> Any:
-    axes = call.known(1, "axes") if call.has(1) else call.attribute("axes")
-    return np.expand_dims(_objects(call)[0], tuple(int(axis) for axis in np.reshape(axes, -1)))
+    return np.expand_dims(_objects(call)[0], tuple(call.numbers(1, "axes") or ()))
 
 
 @_open("Squeeze")
 def _squeeze(call: Call) -> Any:
-    axes = call.known(1, "axes") if call.has(1) else call.attribute("axes")
-    return np.squeeze(_objects(call)[0], None if axes is None else tuple(int(axis) for axis in np.reshape(axes, -1)))
+    axes = call.numbers(1, "axes")
+    return np.squeeze(_objects(call)[0], None if axes is None else tuple(axes))
 
 
-@_open("Reshape", "Flatten")
+@_open("Reshape")
 def _reshape(call: Call) -> Any:
-    sizes = [int(size) for size in call.known(1, "shape").reshape(-1)] if call.op_type == "Reshape" else [-1]
-    return _objects(call)[0].reshape(sizes)
+    return _objects(call)[0].reshape(call.sizes(1, "shape"))
 
 
 @_open("ReduceProd")
@@ -232,18 +230,14 @@ def _slice(call: Call) -> Any:
     array = _objects(call)[0]
     if array.ndim != 1:
         return None
-    starts, ends = (
-        [int(n) for n in (call.known(k, name).reshape(-1) if call.has(k) else call.attribute(name))]
-        for k, name in ((1, "starts"), (2, "ends"))
-    )
-    step = int(call.known(4, "steps").reshape(-1)[0]) if call.has(4) else 1
-    return array[slice(starts[0], ends[0] if step > 0 or ends[0] >= -len(array) else None, step)]
+    (start,), (end,), (step,) = (call.numbers(k, name) or [1] for k, name in ((1, "starts"), (2, "ends"), (4, "steps")))
+    return array[slice(start, end if step > 0 or end >= -len(array) else None, step)]
 
 
 @_open("Split")
 def _split(call: Call) -> Any:
     array = _objects(call)[0]
-    sizes = call.known(1, "split") if call.has(1) else call.attribute("split")
+    sizes = call.numbers(1, "split")
     if sizes is None or array.ndim != 1:
         return None
-    return tuple(np.split(array, np.cumsum([int(n) for n in sizes])[:-1]))
+    return tuple(np.split(array, np.cumsum(sizes)[:-1]))

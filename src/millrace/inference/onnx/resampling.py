@@ -56,8 +56,13 @@ class Axis:
         return None
 
     def _back(self, at: np.ndarray) -> np.ndarray:
-        """New coordinates as old ones; by whole numbers where the scale is one of two sizes, so that none is off."""
-        return at * self.size / self.out if self.exact else at / self.scale
+        """New coordinates as old ones; by whole numbers where the scale is one of two sizes, so that none is off.
+
+        A scale that a model gives is a float32, and so is what runtimes divide by it: halves stay halves.
+        """
+        if self.exact:
+            return at * self.size / self.out
+        return (at.astype(np.float32) / np.float32(self.scale)).astype(np.float64)
 
     @property
     def squeeze(self) -> float:
@@ -78,14 +83,22 @@ def triangle(distance: np.ndarray) -> np.ndarray:
     return np.maximum(1 - np.abs(distance), 0)
 
 
+def near(d: Any, a: float) -> Any:
+    """The weight in cubic convolution of an element at distance d, up to 1.  Source: Keys 1981, equation 4."""
+    return ((a + 2) * d - (a + 3)) * d * d + 1
+
+
+def far(d: Any, a: float) -> Any:
+    """The same at distances from 1 to 2; a stands for the -1/2 of the equation."""
+    return ((d - 5) * d + 8) * d * a - 4 * a
+
+
 def cubic(a: float) -> Kernel:
-    """Cubic convolution.  Source: Keys 1981, equation 4, with a for its -1/2."""
+    """Cubic convolution."""
 
     def kernel(distance: np.ndarray) -> np.ndarray:
         d = np.abs(distance)
-        near = ((a + 2) * d - (a + 3)) * d * d + 1
-        far = ((d - 5) * d + 8) * a * d - 4 * a
-        return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+        return np.where(d <= 1, near(d, a), np.where(d < 2, far(d, a), 0.0))
 
     return kernel
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
-from millrace.inference.onnx.translating import UntranslatedError
+from millrace.inference.onnx.translating import Call, UntranslatedError
 from millrace.ir.dims import shape_text
 from millrace.ir.errors import FileError
 from millrace.ir.types import DTYPES
@@ -37,6 +36,17 @@ def dtype_of(elem_type: int, what: str) -> str:
     if label == "string" or name not in DTYPES:
         raise UntranslatedError(f"{what} has dtype {label}, which Millrace lacks.")
     return name
+
+
+def onnx_dtype(dtype: str) -> int:
+    """ONNX's number for a dtype."""
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def dtype_asked(call: Call, name: str, default: str = "") -> str:
+    """The dtype that an attribute of a node names; the default, where there is one, for a node without it."""
+    number = call.attribute(name) or 0
+    return default if default and not number else dtype_of(number, f"{name} of node {call.label}")
 
 
 def array_of(tensor: TensorProto, folder: Path | None, what: str) -> np.ndarray:
@@ -119,9 +129,3 @@ def _whole(text: str, default: int, what: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise FileError(f"{what} has {text[:40]!r} where a number of bytes belongs: the model is damaged.")
     return int(text)
-
-
-def metadata(model: onnx.ModelProto) -> dict[str, str]:
-    """What a model says of itself, by key."""
-    pairs = {entry.key: entry.value for entry in model.metadata_props}
-    return {key: text for key, text in pairs.items() if isinstance(key, str) and isinstance(text, str)}

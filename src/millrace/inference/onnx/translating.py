@@ -38,6 +38,19 @@ def translates(*names: str) -> Callable[[Translation], Translation]:
     return register
 
 
+def value_of(given: Value | np.ndarray) -> Value:
+    """What is given as a value of the graph."""
+    if isinstance(given, Value):
+        return given
+    mr = functional()
+    if given.dtype == object:  # open dimensions: numbers of the graph once data arrives
+        sizes = [mr.size(size, "int64") for size in given.reshape(-1).tolist()]
+        made: Value = mr.reshape(mr.stack(sizes), given.shape)
+    else:
+        made = mr.constant(given)
+    return made
+
+
 class UntranslatedError(FileError):
     """A node of an ONNX model that Millrace cannot say: which one, and why."""
 
@@ -46,6 +59,7 @@ class UntranslatedError(FileError):
 class Call:
     """One node of an ONNX graph.
 
+    label: how messages call it.
     inputs: values; arrays where they are known now, of dtype object where they hold open dimensions; None for one that
     is left out. wanted: how many outputs somebody may use. opset: the version of ONNX's operators that counts.
     within: what runs a graph among the attributes, a loop's body or a branch, on its inputs. outputs: how many outputs
@@ -53,7 +67,7 @@ class Call:
     """
 
     op_type: str
-    name: str
+    label: str
     inputs: Sequence[Given]
     attributes: Mapping[str, Any]
     wanted: int
@@ -67,19 +81,10 @@ class Call:
 
     def value(self, index: int) -> Value:
         """An input as a value of the graph; a constant where it is known now."""
-        if not self.has(index):
+        given = self.inputs[index] if self.has(index) else None
+        if given is None:
             raise self.refused(f"it lacks its input {index}")
-        given = self.inputs[index]
-        if isinstance(given, Value):
-            return given
-        assert given is not None
-        mr = functional()
-        if given.dtype == object:  # open dimensions: numbers of the graph once data arrives
-            sizes = [mr.size(size, "int64") for size in given.reshape(-1).tolist()]
-            made: Value = mr.reshape(mr.stack(sizes), given.shape)
-        else:
-            made = mr.constant(given)
-        return made
+        return value_of(given)
 
     def known(self, index: int, what: str) -> np.ndarray:
         """An input that has to be known now; what: what it is called, for the message."""
@@ -98,10 +103,17 @@ class Call:
         """An input that is a shape, axes or the like: whole numbers, or open dimensions."""
         return [size if isinstance(size, Dim) else int(size) for size in self.known(index, what).reshape(-1)]
 
+    def numbers(self, index: int, name: str) -> list[Any] | None:
+        """What versions have as an attribute first and as an input later; None where it is not given."""
+        if self.has(index):
+            return self.sizes(index, name)
+        given = self.attribute(name)
+        return None if given is None else [*given]
+
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute as Python has it: numbers, strings, lists, arrays; the default where it is not given."""
         return self.attributes.get(name, default)
 
     def refused(self, why: str) -> UntranslatedError:
         """The error that this node cannot be imported, and why."""
-        return UntranslatedError(f"node {self.name or self.op_type!r} ({self.op_type}) cannot be imported: {why}.")
+        return UntranslatedError(f"node {self.label} cannot be imported: {why[:1000]}.")

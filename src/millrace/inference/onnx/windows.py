@@ -11,6 +11,8 @@ import numpy as np
 from millrace.inference.onnx.translating import Call
 from millrace.ir.core import Value
 
+MOST_PLACES = 2**24  # of a window along an axis: what is larger cannot be meant
+
 
 @dataclass(frozen=True)
 class Span:
@@ -42,8 +44,9 @@ class Span:
         """How many elements of each window lie inside, or inside or in the given padding: int64[out]."""
         first, last = (-self.before, self.size + self.after) if with_padding else (0, self.size)
         starts = np.arange(self.out) * self.stride - self.before
-        places = starts[:, None] + np.arange(self.window) * self.dilation
-        return ((first <= places) & (places < last)).sum(1)
+        before = np.clip(-((starts - first) // self.dilation), 0, self.window)  # elements of a window before `first`
+        until = np.clip(-((starts - last) // self.dilation), 0, self.window)
+        return until - before
 
 
 def numbers(call: Call, name: str, rank: int, default: int) -> list[int]:
@@ -116,6 +119,8 @@ def spans(call: Call, sizes: Sequence[int], windows: Sequence[int]) -> list[Span
             out = _positions(size, before, after, reach, stride, bool(call.attribute("ceil_mode", 0)))
         if out < 1:
             raise call.refused(f"its window reaches over {reach} elements, but x with its padding has fewer: {sizes}")
+        if out > MOST_PLACES:
+            raise call.refused(f"its window has {out} places along an axis: {MOST_PLACES} at most are counted")
         made.append(Span(size, window, stride, dilation, before, after, out))
     return made
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -67,7 +68,7 @@ class Service:
     def warm(self) -> None:
         """Compute a batch of each size, so that no request waits for a program to be compiled."""
         if not self.served.has_open_sizes:
-            for size in self.batcher.sizes or (0,):
+            for size in self.batcher.sizes or (1,):
                 self.served.warm(size)
 
     def stop(self) -> None:
@@ -135,14 +136,13 @@ class Service:
 
     async def admitted(self, request: Request, share: Share) -> tuple[Job, Asked, float]:
         """Read, check and queue a request: its job, and until when it is to be answered.  Raises Refusal."""
-        with self.batcher.arriving():
-            header = header_length(request.headers.get(HEADER))
-            check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"), header)
-            body = await self.body(request, share)
-            deadline = time.monotonic() + self.limits.timeout
-            self.batcher.check_room()  # before work is done for it
-            asked, arrays = await self.read(body, header, share, deadline)
-            return self.batcher.submit(arrays, asked.count), asked, deadline
+        header = header_length(request.headers.get(HEADER))
+        check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"), header)
+        body = await self.body(request, share)
+        deadline = time.monotonic() + self.limits.timeout
+        self.batcher.check_room()  # before work is done for it
+        asked, arrays = await self.read(body, header, share, deadline)
+        return self.batcher.submit(arrays, asked.count), asked, deadline
 
     async def body(self, request: Request, share: Share) -> bytes:
         """A request's body.  Raises Refusal: 413 where it is too large, 408 where it takes too long."""
@@ -175,7 +175,8 @@ class Service:
 
         def both() -> tuple[Asked, list[Any]]:
             asked = read_request(body, header, self.served)
-            return asked, arrays_of(asked, self.served, self.limits, share, late)
+            arrays = arrays_of(asked, self.served, self.limits, share, late)
+            return replace(asked, inputs=()), arrays  # lists of JSON take many times the memory of their array
 
         if len(body) <= SMALL and TEXT.encode() not in body:
             return both()

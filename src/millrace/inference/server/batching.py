@@ -5,21 +5,18 @@ batch takes examples from the requests in the order in which they came; a reques
 of the queue, so that a large one does not keep the others waiting. A batch is filled up to one of a few sizes, since
 each size is a compiled program of its own.
 
-When to begin: at once, unless the worker is busy or other requests have begun to arrive and are not yet read; for those
-a batch waits, at most `max_wait` milliseconds, and no longer than batches take. So one client alone never waits for
-anybody.
+When to begin: as soon as the worker is free. Requests gather by themselves while the batch before is computed, and one
+client alone never waits for anybody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -36,7 +33,6 @@ class Job:
 
     def __init__(self, arrays: list[np.ndarray], count: int, future: asyncio.Future[list[np.ndarray]]):
         self.arrays, self.count, self.future = arrays, count, future
-        self.since = time.monotonic()
         self.begun, self.left = 0, count  # examples that were begun with, and those not computed yet
         self.parts: list[list[np.ndarray]] = []
         self.kind = [array.shape[1:] for array in arrays]  # in which those that share a batch agree
@@ -59,26 +55,11 @@ class Batcher:
         self.most = self.sizes[-1] if self.sizes else 1
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="millrace-compute")
         self._waiting: deque[Job] = deque()
-        self._coming: dict[object, float] = {}  # requests that have begun to arrive, and when
         self._busy = self._turning = False
-        self._took = math.inf  # seconds of the last batch
-        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
-
-    @contextmanager
-    def arriving(self) -> Iterator[None]:
-        """While a request is read, for which the others may wait."""
-        token = object()
-        self._coming[token] = time.monotonic()
-        try:
-            yield
-        finally:
-            del self._coming[token]
-            if self._waiting:
-                self._soon()
 
     def check_room(self) -> None:
         """Raises Refusal (429) where as many requests wait as may."""
@@ -108,7 +89,11 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._turn, TURNS if self.most > 1 else 1)
 
     def _turn(self, left: int) -> None:
-        """Let the event loop go round, so that requests which the system has received already are known."""
+        """Let the event loop go round, so that requests which the system has received already are known.
+
+        With 32 clients and the network of `digits` batches had 17 examples on average in place of 14, and each request
+        cost 0.44 to 0.47 ms of processor time in place of 0.49 to 0.50.
+        """
         if left > 1:
             asyncio.get_running_loop().call_soon(self._turn, left - 1)
             return
@@ -116,35 +101,13 @@ class Batcher:
         self._begin()
 
     def _begin(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Compute the next batch, where the worker is free and anything waits."""
         if self._busy or not self._waiting:
             return
         loop = asyncio.get_running_loop()
-        pause = self._pause()
-        if pause > 0:
-            self._timer = loop.call_later(pause, self._begin)
-            return
         pieces = self._take()
         self._busy = True
         loop.run_in_executor(self.worker, self._compute, pieces).add_done_callback(lambda done: self._end(pieces, done))
-
-    def _pause(self) -> float:
-        """Seconds to wait for requests that are arriving; 0 where a batch should begin now.
-
-        Measured with 32 clients and the network of `digits` (8 x 8 pixels) on two busy cores: batches have 15 to 18
-        examples on average, and a request costs the server 0.5 ms of processor time in place of 1.1 ms one by one. They
-        gather by themselves while the batch before is computed: a wait of 2 ms made them no larger than one of 0, and
-        requests slower. So a wait is only for networks that take longer than that.
-        """
-        now, most = time.monotonic(), min(self.limits.max_wait / 1000, self._took)
-        newest = next(reversed(self._coming.values()), 0.0)
-        if self.most == 1 or now - newest >= most:  # nobody comes, but those who take long
-            return 0.0
-        if sum(job.left for job in self._waiting) >= self.most:
-            return 0.0
-        return max(0.0, self._waiting[0].since + most - now)
 
     def _take(self) -> list[Piece]:
         """The next batch: as many examples of one kind as fit, in the order of the queue."""
@@ -175,8 +138,7 @@ class Batcher:
             self.metrics.examples.inc()
         else:
             made = self._compute_together(pieces)
-        self._took = time.perf_counter() - started
-        self.metrics.computing.inc(self._took)
+        self.metrics.computing.inc(time.perf_counter() - started)
         return made
 
     def _compute_together(self, pieces: Sequence[Piece]) -> list[list[np.ndarray]]:
@@ -214,13 +176,13 @@ class Batcher:
                 job.left -= stop - start
                 if job.left == 0 and not job.future.done():
                     job.future.set_result(whole(job.parts))
-        if self._waiting:
-            self._soon()
+        self._soon()
 
     def close(self) -> None:
         """Compute nothing more; what still waits is answered with 503."""
         for job in self._waiting:
             job.fail(Refusal(503, "stopping", "the server is stopping."))
+        self._waiting.clear()
         self.worker.shutdown(wait=False, cancel_futures=True)
 
 

@@ -71,7 +71,8 @@ class Guarded(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self.in_request and self.conn.their_state is h11.SEND_BODY and self.deadline is None:
+        unread = not self.in_request and self.conn.their_state is h11.SEND_BODY
+        if self.deadline is None and (unread or self.transport.get_write_buffer_size()):
             self.watch()
 
     def pause_writing(self) -> None:
@@ -99,8 +100,10 @@ class Guarded(H11Protocol):
     def too_slow(self) -> None:
         self.deadline = None
         begun = bool(self.conn.trailing_data[0])
-        if self.in_request or not begun or self.conn.our_state is not h11.IDLE:
-            self.transport.abort() if self.in_request else self.transport.close()
+        if self.in_request or self.transport.get_write_buffer_size():
+            self.transport.abort()  # `close` would wait until the client takes what is written
+        elif not begun or self.conn.our_state is not h11.IDLE:
+            self.transport.close()
         else:
             self.refuse(408, "slow", SLOW.format(self.guarded.limits.timeout))
 

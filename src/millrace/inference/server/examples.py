@@ -31,7 +31,7 @@ def arrays_of(
     Raises Refusal for what the model does not take.
     """
     sent = [as_sent(one) for one in asked.inputs]
-    share.take(asked.count * served.bytes_of_an_example())
+    share.take(asked.count * served.bytes_of_an_example([one.shape for one in asked.inputs]))
     made = [
         decoded(content, one, served, limits, given_up) if isinstance(content, list) else content
         for content, one in zip(sent, asked.inputs, strict=True)

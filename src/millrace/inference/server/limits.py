@@ -35,16 +35,14 @@ def shown(given: object) -> str:
 
 @dataclass(frozen=True)
 class Limits:
-    """max_batch: examples that are computed at once. max_wait: milliseconds that a request waits for others.
+    """max_batch: examples that are computed at once. max_queue: requests that may wait. max_bytes: of a request.
 
-    max_queue: requests that may wait. max_bytes: of a request. max_pixels: of a picture. timeout: seconds that a
-    request may take to arrive, and then to be answered.
+    max_pixels: of a picture. timeout: seconds that a request may take to arrive, and then to be answered.
 
     Raises ArgumentError for one that makes no sense.
     """
 
     max_batch: int = 32
-    max_wait: float = 2.0
     max_queue: int = 256
     max_bytes: int = 16_000_000
     max_pixels: int = 25_000_000
@@ -53,7 +51,6 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("max_batch", "max_queue", "max_bytes", "max_pixels"):
             whole(getattr(self, name), option(name))
-        number(self.max_wait, option("max_wait"), 0, 60_000)
         number(self.timeout, option("timeout"), 0, 86_400, open_low=True)
         if self.max_batch > 4096:
             raise ArgumentError(f"--max-batch must be at most 4,096, got {self.max_batch:,}.")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from millrace.inference.predictor import Port, Predictor
-from millrace.inference.server.limits import Limits
+from millrace.inference.server.limits import Limits, malformed
 from millrace.inference.server.tensors import DATATYPES
-from millrace.ir.dims import Dim
+from millrace.ir.dims import Dim, bind, solve
 from millrace.ir.errors import ArgumentError
 from millrace.models import RECIPES, Recipe
 
@@ -81,11 +81,21 @@ class Served:
         """Whether sizes besides the batch are open, so that programs cannot be made ahead."""
         return any(isinstance(n, Dim) for port in self.inputs for n in rest(self, port))
 
-    def bytes_of_an_example(self) -> int:
-        """Of all inputs and outputs of one example; an open size counts as 1, as nobody knows it yet."""
+    def bytes_of_an_example(self, shapes: Sequence[tuple[int, ...]]) -> int:
+        """Of all inputs and outputs of one example, for inputs of these shapes; a size that only the data tell is 1.
+
+        Raises Refusal for shapes that do not fit together.
+        """
+        sizes: dict[str, int] = {}
+        for port, shape in zip(self.inputs, shapes, strict=True):
+            for n, size in zip(rest(self, port), shape if self.batch is None else shape[1:], strict=False):
+                if not solve(n, size, sizes):
+                    also = f", which is {sizes[str(n)]} in the inputs before" if str(n) in sizes else ""
+                    raise malformed(f"input {port.name!r} of shape {list(shape)}: {size} is no size for {n}{also}.")
+        known = [(port, [bind(n, sizes) for n in rest(self, port)]) for port in (*self.inputs, *self.outputs)]
         return sum(
-            math.prod(n if isinstance(n, int) else 1 for n in rest(self, port)) * np.dtype(port.type.dtype).itemsize
-            for port in (*self.inputs, *self.outputs)
+            math.prod(n if isinstance(n, int) else 1 for n in shape) * np.dtype(port.type.dtype).itemsize
+            for port, shape in known
         )
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -97,7 +107,8 @@ class Served:
 
     def warm(self, size: int) -> None:
         """Compute a batch of zeros, so that its program is there before a request needs it."""
-        self([np.zeros((size, *rest(self, port)), port.type.dtype) for port in self.inputs])
+        first = () if self.batch is None else (size,)
+        self([np.zeros((*first, *rest(self, port)), port.type.dtype) for port in self.inputs])
 
     def metadata(self) -> dict[str, Any]:
         """Source: Open Inference Protocol (REST), model metadata; `parameters` are an addition of this server."""

@@ -80,12 +80,14 @@ class Connection:
 
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    """Raises EOFError where the connection ends before the answer does."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    status = int(first.split(" ")[1])
-    length = int(fields.get("content-length", "0"))
+    """Raises EOFError where the connection ends before the answer does, OSError for what is no HTTP."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        status, length = int(first.split(" ")[1]), int(fields.get("content-length", "0"))
+    except (ValueError, IndexError, asyncio.LimitOverrunError):
+        raise OSError("what it says is no HTTP") from None
     body = await reader.readexactly(length)
     closes = fields.get("connection", "").lower() == "close" or "content-length" not in fields
     return Answer(status, body, closes)

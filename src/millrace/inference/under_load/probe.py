@@ -11,13 +11,14 @@ from urllib.parse import quote
 import numpy as np
 
 from millrace.inference.predictor import Predictor
+from millrace.inference.server.tensors import DATATYPES
 from millrace.inference.under_load.client import Answer, Connection, request
 from millrace.ir.errors import DataError, FileError
 from millrace.layers.calls import limit_of
 
 EXAMPLES = 64  # different ones; the requests take turns with them
 CLOSE = 1e-4  # of answers: batches of other sizes are summed in another order
-NUMPY = {"FP16": "float16", "FP32": "float32", "FP64": "float64", "BOOL": "bool", "BF16": "float32"}
+NUMPY = {datatype: dtype for dtype, datatype in DATATYPES.items()} | {"BF16": "float32"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ class Probe:
 
 async def target_at(connection: Connection, name: str | None) -> Target:
     """A server's model; without a name the first that it names.  Raises DataError where there is none."""
+    try:
+        return await _target_at(connection, name)
+    except DataError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"what answers at {connection.address} is no server of the Open Inference Protocol.") from None
+
+
+async def _target_at(connection: Connection, name: str | None) -> Target:
     if name is None:
         told = (await connection.ask(request("GET", "/v2"))).json()
         if not told.get("models"):  # which the protocol does not ask for
@@ -77,6 +87,9 @@ async def target_at(connection: Connection, name: str | None) -> Target:
             f"{connection.address} answers {answer.status} for the metadata of {name!r}: which is its model?"
         )
     told = answer.json()
+    unknown = next((entry for entry in told["inputs"] if entry["datatype"] not in NUMPY), None)
+    if unknown is not None:
+        raise DataError(f"input {unknown['name']!r} is {unknown['datatype']}: examples are made of numbers alone.")
     return Target(told["name"], told["inputs"], told["outputs"])
 
 
@@ -91,7 +104,7 @@ def examples(target: Target, seed: int, predictor: Predictor | None) -> list[lis
         arrays = []
         for entry, limit in zip(target.inputs, limits, strict=True):
             shape = [1, *(abs(n) for n in entry["shape"][1:])]  # an open size is 1
-            dtype = NUMPY.get(entry["datatype"], entry["datatype"].lower())
+            dtype = NUMPY[entry["datatype"]]
             if np.dtype(dtype).kind == "f" and limit is None:
                 arrays.append(rng.random(shape).astype(dtype))
             else:

@@ -10,6 +10,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -20,7 +21,9 @@ from millrace.inference.server.batching import Batcher
 from millrace.inference.server.command import try_it
 from millrace.inference.server.limits import Budget, Limits, Refusal, Share
 from millrace.inference.server.metrics import Metrics
+from millrace.inference.server.running import config_of, listening
 from millrace.inference.server.served import Served, batch_of
+from millrace.inference.under_load.client import request
 from millrace.ir.errors import ArgumentError
 from millrace.ir.graph import Graph
 from millrace.ir.types import TensorType
@@ -390,6 +393,32 @@ def test_a_small_request_for_much_memory_is_refused():
     assert service.budget.held == 0
 
 
+def test_open_sizes_are_counted_as_the_request_has_them_and_have_to_fit_together():
+    c = mr.Input((None,), name="c")
+    wide = mr.broadcast_to(c[:, :, None], (*c.shape, 10_000))
+    client, service = client_of(predictor_of([c], {"y": wide}), max_bytes=4000)
+    assert ask(client, {"inputs": [entry("c", [1, 1], "FP32", [1])]}, "model").status_code == 200
+    assert "send fewer examples" in error_of(
+        ask(client, {"inputs": [entry("c", [1, 2], "FP32", [1, 2])]}, "model"), 413
+    )
+    assert service.budget.held == 0
+    steps = mr.dim("steps")
+    c, d = (mr.Input((steps,), name=name) for name in "cd")
+    client, _ = client_of(predictor_of([c, d], {"y": c + d}))
+    told = {"inputs": [entry("c", [1, 2], "FP32", [1, 2]), entry("d", [1, 3], "FP32", [1, 2, 3])]}
+    said = "input 'd' of shape [1, 3]: 3 is no size for steps, which is 2 in the inputs before."
+    assert error_of(ask(client, told, "model"), 400) == said
+
+
+def test_the_lists_of_a_request_are_not_kept_until_it_is_answered(four):
+    """Lists of JSON take many times the memory of their array, and many requests may wait."""
+    _, service = client_of(scores())
+    body = json.dumps(four_numbers()).encode()
+    with Share(service.budget) as share:
+        asked, (array,) = asyncio.run(service.read(body, None, share, time.monotonic() + 5))
+    assert asked.inputs == () and asked.count == 1 and array.tolist() == [[1, 2, 3, 4]]
+
+
 def test_requests_share_a_budget_of_memory():
     budget = Budget(100)
     with Share(budget) as one, Share(budget) as other:
@@ -437,6 +466,33 @@ def test_a_slow_body_and_a_late_answer_have_statuses_of_their_own():
         assert "no answer within 0.1 s" in error_of(ask(client, four_numbers()), 504)
     finally:
         hold.set()
+
+
+def test_a_client_that_does_not_fetch_its_answer_is_cut_off():
+    """`close` would keep its connection, and what is written for it, for ever."""
+    x = mr.Input((1,), name="x")
+    wide = predictor_of([x], {"y": mr.broadcast_to(x, (x.shape[0], 5_000_000))})
+    _, service = client_of(wide, timeout=0.5)
+    body = json.dumps({"inputs": [entry("x", [1, 1], "FP32", [1])], "parameters": {"binary_data_output": True}})
+
+    async def go(kept):
+        bound = listening("127.0.0.1", 0)
+        server = uvicorn.Server(config_of(service))
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        _, writer = await asyncio.open_connection(*bound.getsockname())
+        writer.write(request("POST", "/v2/models/model/infer", body.encode(), kept))
+        while service.metrics.sent._value.get() == 0:
+            await asyncio.sleep(0.01)
+        started = time.monotonic()
+        while server.server_state.connections and time.monotonic() - started < 5:
+            await asyncio.sleep(0.02)
+        server.should_exit = True
+        writer.close()
+        await serving
+        return time.monotonic() - started
+
+    for kept in ([], [("Connection", "close")]):
+        assert asyncio.run(go(kept)) < 3
 
 
 def test_a_full_queue_answers_429_and_a_server_that_stops_503():
@@ -529,50 +585,39 @@ def test_requests_that_wait_share_batches_of_few_sizes_and_get_their_own_answers
     assert sum(predictor.sizes) >= 33 and set(predictor.sizes) <= {1, 2, 4, 8} and len(predictor.sizes) <= 6
 
 
-def test_one_request_alone_is_computed_at_once_and_a_large_one_lets_others_through():
-    batcher, _ = batcher_of(max_batch=4, max_wait=5000)
+def test_a_large_request_lets_others_through():
+    batcher, predictor = batcher_of(max_batch=4)
     large, small = np.ones((40, 4), np.float32), np.zeros((1, 4), np.float32)
 
     async def go():
-        started = time.monotonic()
-        with batcher.arriving():
-            job = batcher.submit([small], 1)
-        await job.future
-        alone = time.monotonic() - started
-        first = batcher.submit([large], 40)
-        second = batcher.submit([small], 1)
+        first, second = batcher.submit([large], 40), batcher.submit([small], 1)
         await second.future
-        return alone, first.left, (await first.future)[0]
+        return first.left, (await first.future)[0]
 
-    alone, left, answer = asyncio.run(go())
-    assert alone < 1 and left >= 28  # two batches of 4 at most went before it, and one with it
+    left, answer = asyncio.run(go())
+    assert left >= 28  # two batches of 4 at most went before it, and one with it
     np.testing.assert_array_equal(answer, 2 * large)
+    assert predictor.sizes == [4] * 9 + [4, 1] or predictor.sizes == [4] * 10 + [1]
 
 
-def test_a_batch_waits_for_requests_on_their_way_but_not_for_slow_ones():
-    batcher, predictor = batcher_of(max_batch=4, max_wait=300)
+def test_a_free_worker_waits_for_nobody_and_a_busy_one_gathers_what_comes():
+    batcher, predictor = batcher_of(max_batch=4)
+    predictor.hold = threading.Event()
     x = np.zeros((1, 4), np.float32)
 
     async def go():
-        with batcher.arriving():
-            first = batcher.submit([x], 1)
-            await asyncio.sleep(0.05)
-            assert not first.future.done()
-            with batcher.arriving():
-                second = batcher.submit([x], 1)
-        await asyncio.gather(first.future, second.future)
-        started = time.monotonic()
-        with batcher.arriving():  # others take longer to arrive than a batch to compute
-            await batcher.submit([x], 1).future
-        assert time.monotonic() - started < 0.2
-        with batcher.arriving():  # one whose body does not come
-            await asyncio.sleep(0.35)
-            started = time.monotonic()
-            await batcher.submit([x], 1).future
-            return time.monotonic() - started
+        first = batcher.submit([x], 1)
+        await asyncio.sleep(0.05)
+        assert predictor.sizes == [1] and batcher.waiting == 0
+        later = []
+        for _ in range(3):
+            later.append(batcher.submit([x], 1))
+            await asyncio.sleep(0)
+        predictor.hold.set()
+        await asyncio.gather(*(job.future for job in (first, *later)))
 
-    assert asyncio.run(go()) < 0.2
-    assert predictor.sizes == [2, 1, 1]
+    asyncio.run(go())
+    assert predictor.sizes == [1, 4]  # of which one fills up
 
 
 def test_what_nobody_waits_for_any_more_is_not_computed():
@@ -657,6 +702,8 @@ def test_a_total_over_the_batch_is_of_its_own_request_alone():
     x = mr.Input((2,), name="x")
     client, service = client_of(predictor_of([x], {"total": mr.sum(x)}))
     assert service.served.batch is None
+    fixed = mr.Input((2,), batch_size=3, name="x")
+    Service(Served.of(predictor_of([fixed], {"total": mr.sum(fixed)})), Limits()).warm()
     data = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     told = {"inputs": [entry("x", [3, 2], "FP32", data)]}
     assert ask(client, told, "model").json()["outputs"][0] == entry("total", [], "FP32", [21.0])
@@ -670,7 +717,6 @@ def test_a_total_over_the_batch_is_of_its_own_request_alone():
     [
         ({"max_batch": 0}, "--max-batch must be a whole number of at least 1"),
         ({"max_batch": 10_000}, "--max-batch must be at most 4,096"),
-        ({"max_wait": -1}, "--max-wait"),
         ({"max_queue": 0}, "--max-queue"),
         ({"max_bytes": 0}, "--max-bytes"),
         ({"max_pixels": 0}, "--max-pixels"),
