@@ -26,7 +26,8 @@ constexpr const char* usage =
     "and gives.\n"
     "\n"
     "  --out FILE.npy   write an output; given again, the next one\n"
-    "  --top N          show the N likeliest classes (5)\n"
+    "  --top N          show the N likeliest classes (5); of numbers that are no\n"
+    "                   probabilities of classes, the first N\n"
     "  --repeat N       predict N times more and print the median time\n"
     "  --threads N      threads that share one prediction (0: one a core)\n";
 
@@ -152,7 +153,17 @@ std::vector<std::size_t> largest(const double* values, std::size_t width, std::s
   return order;
 }
 
-// An output, a line for each place along all axes but the last: its likeliest classes.
+// Whether these numbers are the probabilities of classes of which one is right: what is sorted by them means something.
+bool is_distribution(const double* values, std::size_t width) {
+  double sum = 0;
+  for (std::size_t n = 0; n < width; ++n) {
+    if (!(values[n] >= 0 && values[n] <= 1)) return false;
+    sum += values[n];
+  }
+  return std::abs(sum - 1) < 0.01;
+}
+
+// An output, a line for each place along all axes but the last: its likeliest classes, or else its first numbers.
 void show(const Model& model, const std::string& name, const Tensor& output, int top) {
   constexpr std::size_t most = 20;
   std::cout << shown(name) << ": " << to_string(output) << "\n";
@@ -166,13 +177,20 @@ void show(const Model& model, const std::string& name, const Tensor& output, int
     std::cout << "  " << (rows ? index_of(line, shape) : std::to_string(line)) << ":";
     const double* values = all.data() + line * width;
     const char* between = " ";
-    for (const std::size_t n : largest(values, width, static_cast<std::size_t>(top))) {
+    const std::size_t count = std::min(width, static_cast<std::size_t>(top));
+    const bool ranked = classes.size() == width || is_distribution(values, width);
+    std::vector<std::size_t> places(count);
+    if (ranked)
+      places = largest(values, width, count);
+    else
+      std::iota(places.begin(), places.end(), std::size_t{0});
+    for (const std::size_t n : places) {
       std::cout << between;
-      if (width > 1) std::cout << (classes.size() == width ? shown(classes[n]) : std::to_string(n)) << " ";
+      if (width > 1 && ranked) std::cout << (classes.size() == width ? shown(classes[n]) : std::to_string(n)) << " ";
       std::cout << values[n];
       between = ", ";
     }
-    std::cout << "\n";
+    std::cout << (!ranked && count < width ? " ...\n" : "\n");
   }
   if (lines > most) std::cout << "  and " << lines - most << " more\n";
 }

@@ -164,6 +164,7 @@ def test_the_best_product_is_measured_in_either_dtype_and_a_gpu_is_given_larger_
     assert peak.best_product("bfloat16") == 16384
 
 
+@pytest.mark.slow
 def test_the_processor_can_stand_in_for_a_gpu_at_toy_sizes(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(gpu, "mkdtemp", lambda: str(tmp_path))
     monkeypatch.setattr("benchmarks.interleave.TURN", 0.01)

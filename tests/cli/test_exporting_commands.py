@@ -1,5 +1,6 @@
 """`millrace export`, `import` and `predict` on runs, saved models, exported files and arrays."""
 
+import errno
 import re
 import shutil
 from pathlib import Path
@@ -11,13 +12,15 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import millrace as mr
+from millrace.cli.predict import check_kind
 from millrace.data.datasets import digits
 from millrace.inference import load, opened, save
 from millrace.inference.predictor import About, Predictor
+from millrace.ir.errors import FileError
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.types import TensorType
-from millrace.layers import BatchNormalization, Concatenate, Conv2D, Dense, Flatten, Input, ReLU
+from millrace.layers import LSTM, BatchNormalization, Concatenate, Conv2D, Dense, Flatten, Input, ReLU
 from millrace.models import sentiment
 
 FILES = Path(__file__).parents[1] / "parity" / "torch_files"
@@ -37,6 +40,8 @@ def place(tmp_path_factory):
         Image.fromarray(pixels).save(folder / f"{n}.png")
     (folder / "folder.onnx").mkdir()
     np.save(folder / "x.npy", data.x_validation[:30])
+    np.savez(folder / "wrong.npz", foo=data.x_validation[:2])
+    (folder / "j.stablehlo").write_bytes(b"a program")
     np.save(folder / "one.npy", data.x_validation[0])
     np.save(folder / "narrow.npy", data.x_validation[:3, :5])
     np.save(folder / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
@@ -76,7 +81,12 @@ def test_a_run_is_written_compared_and_answers_the_same(here, millrace, ending):
     assert code == 0 and error == ""
     assert "takes image: float32[batch, 8, 8, 1]" in printed and "gives output: float32[batch, 10]" in printed
     assert re.search(r"gives the same on 8 held-out examples, (up to \de-\d\d apart|bit for bit)", printed)
-    assert f"Wrote m.{ending}: " in printed and "Next: " in printed
+    assert f"Wrote m.{ending}: " in printed
+    following = printed.partition("Next")[2].splitlines()
+    if ending == "stablehlo":
+        assert "answers = program.call(x)" in following
+    else:
+        assert following[1:3] == [f"  millrace predict m.{ending} picture.png", f"  millrace serve m.{ending}"]
     assert not leftovers(here)
     x = np.load("x.npy")
     want = opened(RUN).predict(x)
@@ -162,9 +172,15 @@ REFUSED = [
     (["export", "both.safetensors", "folder.onnx"], "folder.onnx is a folder: give a file"),
     (["export", RUN, "m.onnx", "--platforms", "cpu"], "--platforms is for .stablehlo"),
     (["export", RUN, "m.stablehlo", "--platforms", "gpu"], "called cuda"),
+    (["export", RUN, "x.npy/m.onnx"], "x.npy is no folder. Choose another place"),
     (["export", RUN, "m.onnx", "--precision", "int4"], "unknown precision 'int4'"),
     (["export", "nowhere", "m.onnx"], "nowhere does not exist"),
     (["import", "x.npy", "m.safetensors"], "--into NETWORK"),
+    (["import", "0.png", "m.safetensors"], "0.png is nothing that is imported"),
+    (["predict", RUN, "wrong.npz"], "wrong.npz has no array 'image': it has foo"),
+    (["predict", RUN, "runs"], "runs is a directory: expected a picture file, or an .npy file of examples"),
+    (["serve", "j.stablehlo"], "j.stablehlo is a program for JAX"),
+    (["bench-serve", "127.0.0.1:8132"], "127.0.0.1:8132 is no address: write http://127.0.0.1:8132"),
     (["import", "none.pt", "m.safetensors", "--into", "mlp"], "none.pt does not exist"),
     (["import", "none.onnx", "m.safetensors"], "none.onnx"),
     (["import", "none.pt", "m.onnx", "--into", "mlp"], "Call it m.safetensors"),
@@ -193,6 +209,13 @@ def test_what_cannot_be_done_gets_a_message_and_leaves_nothing(
     _, error, code = millrace(*arguments)
     assert code == 2 and message in error and error.startswith("millrace: "), error
     assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_a_place_without_the_right_to_write_is_refused_before_any_work(here, millrace, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    for arguments in (["export", RUN, "m.onnx"], ["predict", RUN, "x.npy", "--out", "a.npy"]):
+        printed, error, code = millrace(*arguments)
+        assert code == 2 and not printed and "Permission denied. Ask for the right to write there" in error
 
 
 # ---- import
@@ -302,3 +325,50 @@ def test_scores_are_not_called_sure(here, millrace):
     printed, _, _ = millrace("predict", "scores.safetensors", "x.npy")
     row = next(line for line in printed.splitlines() if line.startswith("│"))
     assert "right" in row and "300" in row and "%" not in row
+
+
+def test_an_array_without_a_name_is_taken_for_the_one_input(here, millrace):
+    np.savez("plain.npz", np.load("x.npy"))
+    assert millrace("predict", RUN, "plain.npz", "--out", "a.npy")[2] == 0
+    np.testing.assert_array_equal(np.load("a.npy"), opened(RUN).predict(np.load("x.npy")))
+
+
+def test_a_file_that_may_not_be_read_is_told_plainly(here, millrace, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "x.npy")
+
+    monkeypatch.setattr("numpy.load", denied)
+    assert "x.npy cannot be read: Permission denied.\n" in millrace("predict", RUN, "x.npy")[1]
+
+
+def test_a_picture_is_no_sentence(here):
+    x = Input((2,), name="x")
+    predictor = Predictor(Graph([x], [x * 1.0]), ["y"], About("film", vocabulary=("", "[UNK]", "good")))
+    with pytest.raises(FileError, match=r"0\.png is a picture: film takes sentences in quotes"):
+        check_kind("0.png", predictor)
+    check_kind("A good film.png", predictor)
+
+
+def test_what_is_ready_to_be_served_controls_no_terminal(here, millrace, capsys):
+    """Names of inputs and outputs, and warnings; what is printed once the model is served."""
+    from millrace.cli.serve import ready, told
+    from millrace.inference.server.app import Service
+    from millrace.inference.server.limits import Limits
+    from millrace.inference.server.served import Served
+
+    bad = "\x1b]0;owned\x07"
+    x = Input((2,), name=f"x{bad}")
+    predictor = Predictor(Graph([x], [x * 1.0]), [f"y{bad}"], About("model"), engine="numpy")
+    printed = ready(Service(Served.of(predictor, None), Limits()), "http://127.0.0.1:1")
+    told(UserWarning(bad))
+    printed += capsys.readouterr().err
+    assert "owned" in printed and "\x1b" not in printed and "\x07" not in printed
+
+
+def test_an_open_length_in_a_loop_is_told_with_what_to_do_and_no_line_of_the_command(here, millrace):
+    x = Input((None, 4), name="words")
+    mr.Model(x, LSTM(3, name="reader")(x)).save("loop.safetensors")
+    _, error, code = millrace("export", "loop.safetensors", "m.stablehlo")
+    assert code == 2 and "Give the Input a length in place of words_length, such as (7,), or write .onnx" in error
+    assert "in layer 'reader'" in error and ".py" not in error
+    assert not Path("m.stablehlo").exists()

@@ -9,10 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import pytest
 
-from millrace.cli.bench_serve import flat, measured
+from millrace.cli.bench_serve import Progress, flat, measured, show
 from millrace.inference.under_load.load import Outcome
 
 
@@ -155,3 +156,26 @@ def test_lost_mixed_up_and_growing_are_not_flawless():
         assert not Outcome(statuses=outcome.statuses, **change).is_flawless
     outcome.statuses[500] = 1
     assert not outcome.is_flawless
+
+
+def test_it_is_told_how_far_it_is_and_that_slow_senders_take_longer(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Progress("batching", 2) as progress:
+        progress.say("starting a server")
+        progress(1)
+        progress(0)
+    lines = capsys.readouterr().err.split("\r\x1b[K")
+    assert lines[1:] == [
+        "batching: starting a server", "batching: 1 of 2 requests",
+        "batching: all are sent, the slow senders among them are still at it", "",
+    ]  # fmt: skip
+
+
+def test_hostile_requests_of_both_servers_are_said_to_be_together(capsys):
+    one = Outcome(seconds=1.0, latencies=[0.1], statuses=Counter({200: 1}), hostile={"no JSON": Counter({400: 2})})
+    show({"batching": one, "--max-batch 1": one}, 3, 1, 0.5, 0)
+    printed = capsys.readouterr().out
+    assert "The hostile requests of all 2 measurements together:" in printed
+    assert re.search(r"no JSON +│ +4 │ +400", printed)
+    show({"http://127.0.0.1:1": one}, 3, 1, 0.5, 0)
+    assert "together" not in capsys.readouterr().out

@@ -213,6 +213,15 @@ def test_the_program_describes_a_model_and_names_the_classes(program, doubler, t
     assert re.search(r"median [\d.e-]+ ms, 10% below .*20 times, ONNX Runtime " + onnxruntime.__version__, timed)
 
 
+def test_numbers_that_are_no_probabilities_stay_in_their_order(program, tmp_path):
+    """Such as those of several independent labels: sorted, they would look like classes of which one is right."""
+    kinds = [("x", "float32", ["batch", 3])], [("y", "float32", ["batch", 3])]
+    model = saved(tmp_path / "labels.onnx", [helper.make_node("Identity", ["x"], ["y"])], *kinds, "")
+    x = npy(tmp_path, "x", np.array([[0.25, 0.5, 0.75], [0.25, 0.125, 0.625]], np.float32))
+    printed = well(program, model, x, "--top", 2)
+    assert printed == "y: float32[2, 3]\n  0: 0.25, 0.5 ...\n  1: 2 0.625, 0 0.25\n"
+
+
 @pytest.mark.parametrize("about", ["", "{", "\x00\xff", '{"classes": [1], "name": 2}', "[" * 9999, '{"classes": 5}'])
 def test_a_model_whose_description_is_damaged_predicts_all_the_same(about, program, tmp_path):
     kinds = [("x", "float32", ["batch"])], [("y", "float32", ["batch"])]

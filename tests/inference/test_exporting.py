@@ -59,7 +59,15 @@ BAD = [
     ("x", "openvino", {}, "OpenVINO reads ONNX files: write 'onnx'"),
     ("x", "litert", {}, "write 'onnx'"),
     ("x", "onxx", {}, "unknown format 'onxx'. Did you mean 'onnx'"),
-    ("x.onnx", None, {"platforms": ["cpu"]}, "export as onnx"),
+    ("x.onnx", None, {"platforms": ["cpu"]}, "export as onnx takes no platforms: it is for .stablehlo"),
+    ("x.onnx", None, {"precision": "int8"}, r"lowered\(Predictor.of\(model\), 'int8'\)"),
+    ("x.onnx", None, {"speed": 1}, "export as onnx takes no speed, and no other option either"),
+    (
+        "x.npz",
+        "millrace",
+        {},
+        "Millrace writes safetensors files, and .npz names another format. Call it x.safetensors",
+    ),
     ("x.stablehlo", None, {"platforms": []}, r"platforms is a list of some of cpu, cuda, tpu, got \[\]"),
     ("x.stablehlo", None, {"verbose": True}, "takes no verbose: leave it out"),
     ("x.stablehlo", None, {"platform": "cpu"}, "Did you mean 'platforms'"),
@@ -71,6 +79,24 @@ def test_what_is_not_written_here_says_what_is(model, tmp_path, path, format, op
     with pytest.raises(ArgumentError, match=message):
         model.export(tmp_path / path, format, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_path_no_model_and_no_predictor_is_told(model, tmp_path):
+    with pytest.raises(ArgumentError, match="export needs the path of a file, got None"):
+        model.export(None)
+    with pytest.raises(ArgumentError, match=r"Predictor.of takes a model, got 'runs/a': .*opened\(path\)"):
+        Predictor.of("runs/a")
+    with pytest.raises(ArgumentError, match=r"lowered takes a predictor, got .*Predictor.of\(model\) makes one"):
+        lowered(model, "int8")
+
+
+def test_a_damaged_onnx_file_is_named(tmp_path):
+    path = tmp_path / "bad.onnx"
+    for content in (b"\x08\x07" * 50 + b"\xff", b""):
+        path.write_bytes(content)
+        with pytest.raises(FileError) as caught:
+            opened(path)
+        assert str(caught.value).startswith(f"{path}: this is no ONNX model")
 
 
 def test_what_has_no_graph_cannot_be_exported(tmp_path):

@@ -189,7 +189,7 @@ def test_tensors_beside_the_model_are_read(tmp_path):
         ("/etc/hostname", {}, "inside the model's own folder"),
         ("link.bin", {}, "inside the model's own folder"),
         ("deep/../../secret.bin", {}, "inside the model's own folder"),
-        ("missing.bin", {}, "inside the model's own folder"),
+        ("missing.bin", {}, "'missing.bin', which is missing: copy it beside the model"),
         (".", {}, "inside the model's own folder"),
         ("", {}, "inside the model's own folder"),
         ("w.bin\0", {}, "inside the model's own folder"),

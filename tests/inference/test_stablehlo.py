@@ -4,6 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from jax import export as jax_export
@@ -222,3 +223,23 @@ def test_weights_of_fewer_bits_stay_so_in_the_file(tmp_path):
         sizes[precision] = (tmp_path / "x.stablehlo").stat().st_size
         agrees(exported, predictor, 2)
     assert sizes["bfloat16"] < 0.55 * sizes["float32"] and sizes["int8"] < 0.3 * sizes["float32"]
+
+
+def test_the_file_does_not_say_where_on_this_machine_it_was_written(tmp_path):
+    """Neither a folder nor a function of a source file; and JAX's settings are the user's again."""
+    x = Input((5, 4), name="x")
+    predictor = Predictor.of(mr.Model(x, layers.Dense(3, "softmax")(layers.LSTM(3)(x))))
+    names = ("jax_include_full_tracebacks_in_locations", "jax_traceback_in_locations_limit")
+    for full, limit in ((False, 3), (True, 10)):
+        before = [getattr(jax.config, name) for name in names]
+        try:
+            for name, value in zip(names, (full, limit), strict=True):
+                jax.config.update(name, value)
+            save_stablehlo(predictor, tmp_path / "x.stablehlo")
+            assert [getattr(jax.config, name) for name in names] == [full, limit]
+        finally:
+            for name, value in zip(names, before, strict=True):
+                jax.config.update(name, value)
+        content = (tmp_path / "x.stablehlo").read_bytes()
+        for part in (b".py", str(Path(mr.__file__).parent).encode(), b"site-packages", b"test_the_file"):
+            assert part not in content

@@ -199,14 +199,89 @@ def test_what_does_not_fit_is_named_and_nothing_changes():
     state = state_of("trained_in_torch")
     with pytest.raises(ShapeError, match=r"layer 'dense2'.*'9'.*\[16, 11\]"):
         from_torch(model, {**state, "9.weight": np.zeros((11, 16), np.float32)})
-    with pytest.raises(ArgumentError, match="no weights left for layer 'dense2'"):
+    with pytest.raises(ArgumentError, match="no weights left for layer 'dense2'") as caught:
         from_torch(model, {k: v for k, v in state.items() if not k.startswith("9.")})
+    assert [" ".join(line.split()) for line in str(caught.value).splitlines()[-2:]] == [
+        "dense1.weight [16, 32], 1 more 7.weight [16, 32], 1 more",
+        "dense2.weight [10, 16], 1 more -",
+    ]
     with pytest.raises(ArgumentError, match="no layer here takes: 10"):
         from_torch(model, {**state, "10.weight": np.zeros((2, 2), np.float32)})
     with pytest.raises(ArgumentError, match=r"layer 'norm1' \(BatchNormalization\) needs weight, bias, running_mean"):
         from_torch(model, {k: v for k, v in state.items() if "running" not in k})
     for mine, its in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, its)
+
+
+def plain():
+    return mr.Sequential([Input((8,)), Dense(4, use_bias=False, name="fc")], name="plain")
+
+
+def lstm(count=1):
+    return mr.Sequential([Input((5, 4)), *(LSTM(6, return_sequences=True, name=f"lstm{n}") for n in range(count))])
+
+
+FC = {"fc.weight": np.arange(32, dtype=np.float32).reshape(4, 8)}
+STATISTICS = {f"bn.{name}": np.ones(4, np.float32) for name in ("weight", "bias", "running_mean", "running_var")}
+LEVELS = {
+    f"{name}_l{level}": np.zeros((24, width)[: 1 + name.startswith("weight")], np.float32)
+    for level, first in ((0, 4), (1, 6))
+    for name, width in (("weight_ih", first), ("weight_hh", 6), ("bias_ih", 0), ("bias_hh", 0))
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "state", "message"),
+    [
+        (plain, {**FC, **STATISTICS}, r"no layer here takes: bn\.weight \[4\], .*bn\.running_var \[4\]"),
+        (plain, {**FC, "fc.bias": np.zeros(4, np.float32)}, r"no layer here takes: fc\.bias \[4\]"),
+        (
+            plain,
+            {"0.weight": FC["fc.weight"], "0.bias": np.zeros(4, np.float32)},
+            "'fc'.* takes weight, but next .*bias",
+        ),
+        (plain, {**FC, "fc.weight_scale": np.ones(4, np.int8)}, "fc.weight_scale"),
+        (
+            lstm,
+            {f"lstm0.{key}": array for key, array in LEVELS.items()},
+            r"weight_ih_l1 \[24, 6\].*num_layers=2.*RNN\(",
+        ),
+        (lstm, {f"rnn.{key}": array for key, array in LEVELS.items()}, r"layer 'lstm0'.*num_layers=2.*RNN\("),
+        (lambda: lstm(2), LEVELS, r"layer 'lstm0'.*num_layers=2.*RNN\("),
+    ],
+)
+def test_learned_numbers_that_no_layer_takes_are_refused_and_nothing_changes(make, state, message):
+    model = make()
+    before = model.get_weights()
+    with pytest.raises(ArgumentError, match=f"(?s){message}"):
+        from_torch(model, state)
+    for mine, its in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+@pytest.mark.parametrize("name", ["fc", "0"])
+def test_what_was_not_learned_and_tied_weights_may_be_left_out(name):
+    weight, model = FC["fc.weight"], plain()
+    more = {
+        "norm.num_batches_tracked": np.int64(3), "position_ids": np.arange(5), "mask": np.ones((2, 2), bool),
+        "same.weight": weight, "copied.weight": weight.copy(),
+    }  # fmt: skip
+    pairs = from_torch(model, {f"{name}.weight": weight, **more})
+    assert pairs == ([] if name == "fc" else [("fc", "0")])
+    np.testing.assert_array_equal(model.layers[-1].kernel.numpy(), weight.T)
+    with pytest.raises(ArgumentError, match="same"):  # another matrix is no tied one
+        from_torch(model, {f"{name}.weight": weight, "same.weight": weight + 1})
+
+
+@pytest.mark.parametrize("name", ["attention", "bidirectional_lstm", "stacked_gru"])
+def test_a_layer_of_several_parts_is_taken_whole_by_name_and_by_order(name):
+    model, layer, x = model_of(name)
+    expected = FIXTURE[f"{name}/out"]
+    for prefix in (layer.name, "other"):
+        layer.set_weights([0 * array for array in layer.get_weights()])
+        pairs = from_torch(model, {f"{prefix}.{key}": array for key, array in state_of(name).items()})
+        assert pairs == ([] if prefix == layer.name else [(layer.name, "other")])
+        np.testing.assert_allclose(model.predict(x).reshape(expected.shape), expected, rtol=2e-5, atol=2e-6)
 
 
 def test_what_pytorch_lacks_is_said():

@@ -126,6 +126,59 @@ def test_weights_of_another_network_change_nothing(tmp_path):
         np.testing.assert_array_equal(v.numpy(), array)
 
 
+def numbered(count):
+    """Linear layers called "0", "1", ..., "10", ...: sorted, "10" comes before "2"."""
+    state = {}
+    for n in range(count):
+        state |= {f"{n}.weight": np.full((2, 2), n, np.float32), f"{n}.bias": np.full(2, n, np.float32)}
+    return state
+
+
+def test_safetensors_are_never_taken_in_sorted_order(tmp_path):
+    save_file(numbered(12), tmp_path / "twelve.safetensors")
+    names = [f"d{n}" for n in range(12)]
+    model = mr.Sequential([mr.Input((2,)), *(layers.Dense(2, name=name) for name in names)], name="deep")
+    before = model.get_weights()
+    with pytest.raises(
+        FileError, match=r"(?s)names alone.*d0, d1.* 6 more.*d1\.weight \[2, 2\], 1 more +1\.weight.*of 12\)"
+    ):
+        into(model, tmp_path / "twelve.safetensors")
+    for mine, its in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    model = mr.Sequential([mr.Input((2,)), *(layers.Dense(2, name=str(n)) for n in range(12))])
+    assert into(model, tmp_path / "twelve.safetensors").pairs == ()
+    assert [layer.bias.numpy()[0] for layer in model.layers if layer.weights] == list(range(12))
+
+
+def test_layers_that_were_taken_in_order_are_told(tmp_path, monkeypatch, millrace):
+    monkeypatch.chdir(tmp_path)
+    model = network(names=("one", "two", "three"))
+    pairs = (("one", "conv"), ("two", "norm"), ("three", "fc"))
+    assert into(model, FILES / "state.pt").pairs == pairs
+    assert into(network(names=("conv", "norm", "fc")), FILES / "state.pt").pairs == ()
+    model.save("net.safetensors")
+    printed, _, code = millrace("import", FILES / "state.pt", "m.safetensors", "--into", "net.safetensors")
+    assert code == 0 and "taken in order:\n  one <- conv\n  two <- norm\n  three <- fc\n" in printed
+    assert "more" not in printed
+
+
+def test_open_sizes_of_an_onnx_model_are_given_by_command(tmp_path, monkeypatch, millrace):
+    monkeypatch.chdir(tmp_path)
+    file = FILES.parent / "onnx" / "transformer_script.onnx"
+    _, error, code = millrace("import", file, "m.safetensors")
+    assert code == 2 and "--sizes NAME=NUMBER" in error
+    for sizes, message in {
+        "length": "expected NAME=NUMBER", "length=0": "expected NAME=NUMBER", "length=6,": "expected NAME=NUMBER",
+        "length=6,length=7": "'length' twice", "lenth=6": "Did you mean 'length'",
+    }.items():  # fmt: skip
+        _, error, code = millrace("import", file, "m.safetensors", "--sizes", sizes)
+        assert code == 2 and message in error and not Path("m.safetensors").exists()
+    _, error, code = millrace("import", FILES / "state.pt", "m.safetensors", "--into", "mlp", "--sizes", "length=6")
+    assert code == 2 and "no ONNX model" in error
+    printed, _, code = millrace("import", file, "m.safetensors", "--sizes", "batch=2,length=6")
+    assert code == 0 and "[2, 6, 8]" in printed
+
+
 # ---- hostile files
 
 

@@ -16,7 +16,7 @@ import millrace as mr
 from millrace import layers
 from millrace.ir.errors import FileError
 from millrace.layers.base import LAYERS
-from millrace.training.checkpoint import FORMAT, load_arrays, save_arrays
+from millrace.training.checkpoint import FORMAT, load_arrays, save_arrays, write_whole
 
 both = pytest.mark.parametrize("engine", ["xla", "numpy"])
 RNG = np.random.default_rng(3)
@@ -669,3 +669,44 @@ def test_a_folder_is_no_file_to_write(tmp_path):
     with pytest.raises(FileError, match=r"it is a folder\. Give a file"):
         save_arrays(tmp_path, {"a": np.zeros(2)}, {})
     assert not list(tmp_path.parent.glob(".*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EACCES, "Ask for the right to write there"),
+        (errno.ENAMETOOLONG, "Give a shorter name"),
+        (errno.EROFS, "Nothing can be written on that disk"),
+        (errno.EIO, "Choose another place"),
+    ],
+)
+def test_what_to_do_depends_on_why_it_cannot_be_written(number, advice, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(FileError) as caught:
+        write_whole(tmp_path / "a.bin", b"content")
+    said = str(caught.value)
+    assert advice in said and os.strerror(number) in said and "space" not in said and not list(tmp_path.iterdir())
+
+
+def test_a_folder_whose_name_a_file_has_is_no_matter_of_space(tmp_path):
+    (tmp_path / "file").write_text("there")
+    for place in ("file/a.bin", "file/deep/a.bin"):
+        with pytest.raises(FileError, match=r"is a file where a folder is needed: choose another place\.$"):
+            write_whole(tmp_path / place, b"content")
+
+
+def test_what_was_exported_is_exported_again_and_opened_elsewhere(tmp_path):
+    x = mr.Input((2,), name="x")
+    mr.Model(x, mr.layers.Dense(1)(x)).export(tmp_path / "p.safetensors")
+    assert "holds a predictor" in refused(tmp_path / "p.safetensors")
+    assert "millrace.inference.opened opens it" in refused(tmp_path / "p.safetensors")
+    content = bytearray((tmp_path / "p.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "p.safetensors").write_bytes(content)
+    said = refused(tmp_path / "p.safetensors")
+    assert said.endswith("Export it again.") and "checkpoint" not in said
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x07" * 50)
+    assert "is an ONNX model by its name" in refused(tmp_path / "m.onnx")

@@ -12,6 +12,7 @@ from millrace.inference.predictor import Port, Predictor
 from millrace.ir.errors import DataError, FileError
 
 ARRAYS = (".npy", ".npz")
+UNNAMED = "arr_0"  # what np.savez calls an array that it is given without a name
 UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError)  # what an archive can raise
 
 
@@ -21,14 +22,16 @@ def read_examples(path: Path, predictor: Predictor) -> list[np.ndarray]:
     Raises FileError for a file that is missing or none of NumPy's, DataError for one that does not fit the inputs.
     """
     if not path.is_file():
-        raise FileError(f"{path} {'is a directory' if path.is_dir() else 'does not exist'}: expected an .npy file.")
+        raise FileError(
+            f"{path} {'is a directory' if path.is_dir() else 'does not exist'}: expected an .npy or .npz file."
+        )
     found = read(path)
     if isinstance(found, np.ndarray):
         if len(predictor.inputs) > 1:
             names = ", ".join(port.name for port in predictor.inputs)
             raise DataError(f"{path} is one array, the model takes {len(predictor.inputs)}: an .npz with {names}.")
         return [with_batch(found, predictor.inputs[0])]
-    if len(found) == 1 == len(predictor.inputs):
+    if list(found) == [UNNAMED] and len(predictor.inputs) == 1:
         return [with_batch(next(iter(found.values())), predictor.inputs[0])]
     missing = [port.name for port in predictor.inputs if port.name not in found]
     if missing:
@@ -44,6 +47,8 @@ def read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
             return kept
         with kept:
             return {name: kept[name] for name in kept.files}
+    except PermissionError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}.") from None
     except (*UNREADABLE, OSError, ValueError, EOFError, KeyError, MemoryError) as error:
         said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise FileError(f"{path} cannot be read as arrays of numbers ({said}).") from None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from millrace.cli.bar import printable
 from millrace.inference.opening import opened
 from millrace.inference.predictor import Predictor
 from millrace.inference.under_load.client import Address, Connection
@@ -19,6 +21,7 @@ from millrace.inference.under_load.server import serving
 from millrace.ir.errors import ArgumentError, FileError
 from millrace.layers.arguments import number, whole
 
+ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}(/.*)?$")  # without http://
 MIB = 2**20
 FLAT = 0.02  # by how much the server's memory may differ after its first tenth of the requests
 
@@ -40,9 +43,12 @@ def bench(target: str, requests: int, concurrency: int, hostile: float, seed: in
         name = unquote(target.partition("/v2/models/")[2].strip("/")) or None
         found = {f"{address}": asyncio.run(once(address, name, None, requests, concurrency, hostile, seed))}
     else:
+        if ADDRESS.match(target) and not Path(target).exists():
+            raise ArgumentError(f"{target} is no address: write http://{target}.")
         predictor = opened(Path(target))
         found = {}
         for title, options in {"batching": [], "--max-batch 1": ["--max-batch", "1"]}.items():
+            Progress(title, requests).say("starting a server")
             with serving(Path(target), [*options, "--name", "model"]) as address:
                 found[title] = asyncio.run(
                     once(address, "model", predictor, requests, concurrency, hostile, seed, title)
@@ -65,22 +71,37 @@ async def once(
         raise FileError(f"no server answers at {address} ({error or type(error).__name__}).") from None
     finally:
         connection.close()
-    return await load(address, probes, requests, concurrency, hostile, seed, Progress(title or str(address), requests))
+    with Progress(title or str(address), requests) as progress:
+        return await load(address, probes, requests, concurrency, hostile, seed, progress)
 
 
 class Progress:
     """A line on a terminal that says how far it came."""
 
     def __init__(self, title: str, count: int):
-        self.title, self.count, self.last = title, count, 0.0
+        self.title, self.count, self.done, self.last = title, count, 0, 0.0
         self.on = sys.stderr.isatty()
 
-    def __call__(self, done: int) -> None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.on:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def __call__(self, number: int) -> None:
+        """Request `number` is answered: they end in any order, so they are counted."""
+        self.done += 1
         now = time.monotonic()
-        if self.on and (now - self.last > 0.2 or done == self.count - 1):
+        if self.done == self.count:
+            self.say("all are sent, the slow senders among them are still at it")
+        elif now - self.last > 0.2:
             self.last = now
-            end = "\r\x1b[K" if done == self.count - 1 else ""
-            print(f"\r{self.title}: {done:,} of {self.count:,} requests{end}", end="", file=sys.stderr, flush=True)
+            self.say(f"{self.done:,} of {self.count:,} requests")
+
+    def say(self, text: str) -> None:
+        if self.on:
+            print(f"\r\x1b[K{printable(self.title)}: {text}", end="", file=sys.stderr, flush=True)
 
 
 def show(found: Mapping[str, Outcome], requests: int, concurrency: int, hostile: float, seed: int) -> None:
@@ -102,6 +123,8 @@ def show(found: Mapping[str, Outcome], requests: int, concurrency: int, hostile:
     console.print(table)
     if not hostile:
         return
+    if len(found) > 1:
+        console.print(f"The hostile requests of all {len(found)} measurements together:", soft_wrap=True)
     table = Table(pad_edge=False)
     table.add_column("Hostile requests")
     table.add_column("sent", justify="right")

@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 
 from millrace.cli.bar import Bar, printable
 from millrace.cli.options import Whole
+from millrace.cli.paragraphs import adding
 from millrace.ir.errors import ArgumentError, FileError
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ LISTED, ALIKE = 10, 3  # broken records, and groups of duplicates, that are list
 BAR, WIDTH = 24, 80  # columns of the longest bar, and of a line
 
 app = App(name="data", help="Pack, show and measure what a network is to learn from.", help_format="plaintext")
+command = adding(app)
 
 
-@app.command
+@command
 def pack(
     folder: str, out: Path, *, resize: Whole | None = None, quality: Whole = 95, workers: Whole | None = None
 ) -> None:
@@ -68,7 +70,7 @@ def pack(
     listed(made.broken, "left out", "pack.json has them all")
 
 
-@app.command
+@command
 def show(
     source: str,
     *,
@@ -108,7 +110,7 @@ def show(
         print(f"Contact sheet: {drawn}")
 
 
-@app.command
+@command
 def stats(source: str, *, out: Path, size: Whole | None = None, workers: Whole | None = None) -> None:
     """Compute means, deviations and principal colours of all pictures, and write them into a .npz file.
 
@@ -149,7 +151,7 @@ def stats(source: str, *, out: Path, size: Whole | None = None, workers: Whole |
     print(f"Written: {out}")
 
 
-@app.command
+@command
 def sort_val(folder: Path, labels: Path) -> None:
     """Sort ImageNet's validation pictures, which are given out in one folder, into a folder for each class.
 

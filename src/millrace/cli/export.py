@@ -11,14 +11,24 @@ from typing import Any
 import numpy as np
 
 from millrace.cli.data import say
-from millrace.cli.using import keep_apart, megabytes, one_line, opened_to_use, operations, say_ports
+from millrace.cli.using import (
+    check_writable,
+    keep_apart,
+    megabytes,
+    one_line,
+    opened_to_use,
+    operations,
+    say_next,
+    say_ports,
+    uses_of,
+)
 from millrace.data.holding import PARTIAL
 from millrace.inference.exporting import Format, export, format_of
 from millrace.inference.measured import compared, held_out, noted
 from millrace.inference.opening import in_few_operations
 from millrace.inference.precision import lowered
 from millrace.inference.predictor import Predictor
-from millrace.inference.stablehlo import called
+from millrace.inference.stablehlo import called, named
 from millrace.ir.dims import bind
 from millrace.ir.errors import ArgumentError, FileError, MillraceError
 
@@ -26,11 +36,6 @@ COMPARED = 8  # examples
 MEASURED = 100  # random examples, where there are none that were held out
 # The greatest difference that is left to rounding, as a share of the greatest answer; of 1 where that is smaller.
 LIMITS = {"float32": 1e-4, "bfloat16": 1e-2, "int8": 1e-2}
-NEXT = {
-    "onnx": "millrace predict {0} EXAMPLES, millrace serve {0}, ONNX Runtime, or C++ (docs/cpp.md)",
-    "stablehlo": "in Python, jax.export.deserialize(bytes of {0}).call(x)",
-    "millrace": "millrace predict {0} EXAMPLES, or millrace serve {0}",
-}
 
 Call = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
@@ -43,8 +48,10 @@ def export_model(path: Path, out: Path, precision: str | None, platforms: str | 
     """
     chosen = format_of(out)
     keep_apart(out, path)
+    check_writable(out)
     if platforms is not None and "platforms" not in chosen.options:
         raise ArgumentError(f"--platforms is for .stablehlo files: {out} runs wherever what reads it runs.")
+    named(platforms)
     whole = opened_to_use(path, fold=False)
     used = in_few_operations(whole)
     made = used if precision is None else lowered(used, precision)
@@ -66,7 +73,22 @@ def export_model(path: Path, out: Path, precision: str | None, platforms: str | 
     finally:
         half.unlink(missing_ok=True)
     say(f"Wrote {out}: {megabytes(out.stat().st_size)}.")
-    say("Next: " + NEXT[chosen.name].format(out) + ".")
+    if chosen.name == "stablehlo":
+        say_next(in_python(made, out), "Next, in Python:", indent="")
+    else:
+        say_next(uses_of(made, out))
+    if chosen.name == "onnx":
+        say("ONNX Runtime runs it too, and C++: docs/cpp.md.")
+
+
+def in_python(predictor: Predictor, out: Path) -> list[str]:
+    """The lines that call a file of StableHLO."""
+    arrays = [f"x{n}" for n in range(len(predictor.inputs))] if len(predictor.inputs) > 1 else ["x"]
+    return [
+        "from jax import export",
+        f"program = export.deserialize(bytearray(open({str(out)!r}, 'rb').read()))",
+        f"answers = program.call({', '.join(arrays)})",
+    ]
 
 
 def examples(predictor: Predictor, count: int, found: tuple[Any, Any] | None) -> list[np.ndarray]:

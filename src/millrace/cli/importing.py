@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from functools import partial
 from pathlib import Path
 
 from millrace.cli.data import say
 from millrace.cli.train import trained
-from millrace.cli.using import keep_apart, megabytes, operations, say_ports
+from millrace.cli.using import keep_apart, megabytes, operations, say_next, say_ports
+from millrace.inference.opening import TORCH
 from millrace.inference.saved import save
 from millrace.inference.weights import into as put_into
 from millrace.ir.errors import ArgumentError, FileError, one_of
@@ -16,25 +19,34 @@ from millrace.training.checkpoint import check_ending
 from millrace.training.model import Model, load_model
 from millrace.training.run import Run
 
+PAIRS = 4  # of layers and PyTorch's modules that are printed
 
-def import_file(file: Path, out: Path, into: str | None) -> None:
+
+def import_file(file: Path, out: Path, into: str | None, sizes: str | None = None) -> None:
     """Read a file, write a .safetensors file, and say what was read.
 
     Raises ArgumentError where the arguments do not fit together, FileError for a file that cannot be read or written.
     """
     check_out(file, out, into)
+    if file.is_file() and into is None and file.suffix.lower() not in (".onnx", ".safetensors", *TORCH):
+        raise ArgumentError(
+            f"{file} is nothing that is imported: an ONNX model (.onnx), or with --into NETWORK weights (.pt, .pth, "
+            ".safetensors)."
+        )
     if file.suffix.lower() == ".onnx":
         if into is not None:
             raise ArgumentError(f"{file} is a whole network: leave --into out.")
-        import_onnx(file, out)
+        import_onnx(file, out, sizes_of(sizes))
     else:
+        if sizes is not None:
+            raise ArgumentError(f"{file} is no ONNX model, which alone has open sizes: leave --sizes out.")
         if into is None:
             raise ArgumentError(
                 f"{file}: weights need a network to go into: --into NETWORK, the name of one that `millrace train` "
                 "knows, a run directory, or a saved model."
             )
         import_weights(file, out, into)
-    say(f"Next: millrace predict {out} examples.npy")
+    say_next([f"millrace predict {shlex.quote(str(out))} examples.npy", f"millrace serve {shlex.quote(str(out))}"])
 
 
 def check_out(file: Path, out: Path, into: str | None) -> None:
@@ -44,10 +56,23 @@ def check_out(file: Path, out: Path, into: str | None) -> None:
     keep_apart(out, file, *([Path(into)] if into else []))
 
 
-def import_onnx(file: Path, out: Path) -> None:
+def sizes_of(text: str | None) -> dict[str, int]:
+    """The numbers of "length=128,other=4" by name.  Raises ArgumentError for anything else."""
+    found: dict[str, int] = {}
+    for part in text.split(",") if text is not None else []:
+        name, _, number = (piece.strip() for piece in part.rpartition("="))
+        if not name or re.fullmatch(r"[1-9][0-9]{0,9}", number) is None:
+            raise ArgumentError(f"--sizes {text!r}: expected NAME=NUMBER, such as length=128,other=4; got {part!r}.")
+        if name in found:
+            raise ArgumentError(f"--sizes {text!r} gives {name!r} twice.")
+        found[name] = int(number)
+    return found
+
+
+def import_onnx(file: Path, out: Path, sizes: dict[str, int]) -> None:
     from millrace.inference.onnx.importing import from_onnx  # onnx takes long to import
 
-    predictor = from_onnx(file)
+    predictor = from_onnx(file, sizes=sizes)
     numbers = sum(variable.numpy().size for variable in predictor.graph.variables)
     save(predictor, out)
     say(f"Read {file}: {operations(predictor.graph)} operations, {numbers:,} parameters.")
@@ -60,6 +85,12 @@ def import_weights(file: Path, out: Path, into: str) -> None:
     found = put_into(model, file)
     model.save(out)
     say(f"Read {file}: {found.arrays} arrays of {found.origin}, {found.numbers:,} numbers.")
+    if found.pairs:
+        say("The names differ, so the layers were taken in order:")
+        for ours, theirs in found.pairs[:PAIRS]:
+            say(f"  {ours} <- {theirs or '(no name)'}")
+        if len(found.pairs) > PAIRS:
+            say(f"  and {len(found.pairs) - PAIRS} more")
     say(f"{model.name} has {model.count_params():,} parameters; all of them are set.")
     say(f"Wrote {out}: {megabytes(out.stat().st_size)}.")
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from millrace import __version__
 from millrace.cli.options import Whole
+from millrace.cli.paragraphs import adding, folded
 from millrace.ir.errors import ArgumentError, LostProcessError, MillraceError
 from millrace.ir.syntax import printable
 
@@ -30,9 +29,10 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # what Ctrl-C saved is said below
 )
+command = adding(app)
 
 
-@app.command
+@command
 def train(
     model: str | None = None,
     *,
@@ -129,7 +129,7 @@ def train(
         start_run(model or "digits", settings, out)
 
 
-@app.command
+@command
 def runs(directory: Path = Path("runs")) -> None:
     """List the runs in a directory, the last one first: their state, and how far they came.
 
@@ -143,7 +143,7 @@ def runs(directory: Path = Path("runs")) -> None:
     list_runs(directory)
 
 
-@app.command
+@command
 def show(run: Path, *, html: Path | None = None) -> None:
     """Print a run as one graph: its regions, what each does, and the queues between them.
 
@@ -159,7 +159,7 @@ def show(run: Path, *, html: Path | None = None) -> None:
     show_run(run, html)
 
 
-@app.command
+@command
 def predict(
     model: Path,
     examples: Annotated[list[str], Parameter(negative=())],
@@ -174,18 +174,19 @@ def predict(
     model
         A run directory that `millrace train` made, a saved or exported model, or an ONNX model.
     examples
-        Picture files (PNG, JPEG, WebP ...), sentences in quotes, or .npy files of examples, as the network takes them.
+        Picture files (PNG, JPEG, WebP ...), sentences in quotes, or .npy files of examples, as the network takes them;
+        .npz files with the inputs' names for a network of several inputs.
     engine
         xla or numpy.
     out
-        A .npy file to write the answers to, in place of a table.
+        A .npy file to write the answers to, in place of a table; .npz for a network of several outputs.
     """
     from millrace.cli.predict import predict_examples
 
     predict_examples(model, examples, engine, out)
 
 
-@app.command
+@command
 def export(
     model: Path,
     out: Path,
@@ -215,8 +216,8 @@ def export(
     export_model(model, out, precision, platforms, check)
 
 
-@app.command(name="import")
-def import_(file: Path, out: Path, *, into: str | None = None) -> None:
+@command
+def import_(file: Path, out: Path, *, into: str | None = None, sizes: str | None = None) -> None:
     """Read a model or weights that another framework wrote, and keep them as Millrace's.
 
     Parameters
@@ -227,13 +228,15 @@ def import_(file: Path, out: Path, *, into: str | None = None) -> None:
         The .safetensors file to write.
     into
         For weights: the network that takes them, one that `millrace train` knows, a run directory, or a saved model.
+    sizes
+        For an ONNX model: numbers for its open sizes, by their names: length=128,other=4.
     """
     from millrace.cli.importing import import_file
 
-    import_file(file, out, into)
+    import_file(file, out, into, sizes)
 
 
-@app.command
+@command
 def serve(
     model: Path,
     *,
@@ -279,7 +282,7 @@ def serve(
     serve_model(model, host, port, name, max_batch, max_queue, max_bytes, max_pixels, timeout, engine)
 
 
-@app.command
+@command
 def bench_serve(
     target: str,
     *,
@@ -309,7 +312,7 @@ def bench_serve(
     bench(target, requests, concurrency, hostile, seed)
 
 
-@app.command
+@command
 def profile(model: str = "digits", *, batch_size: Whole | None = None, steps: Whole = 5) -> None:
     """Measure where the time of a training step goes, layer by layer, and name the largest gap.
 
@@ -327,7 +330,7 @@ def profile(model: str = "digits", *, batch_size: Whole | None = None, steps: Wh
     profile_network(model, batch_size, steps)
 
 
-@app.command
+@command
 def explain(
     name: str | None = None,
     image: Path | None = None,
@@ -374,7 +377,7 @@ def explain(
     explain(Question(name, image, more, html, lang, kind, gradient, wrt, plan, batch_size, mesh))
 
 
-@app.command
+@command
 def look(
     model: str,
     image: Path | None = None,
@@ -403,7 +406,7 @@ def look(
     look_at(model, image, port, lang, browser)
 
 
-@app.command
+@command
 def experiment(
     name: str | None = None,
     *,
@@ -447,7 +450,7 @@ app.command(  # its file is read when it is called
 )
 
 
-@app.command
+@command
 def doctor(*, verify: Annotated[bool, Parameter(negative=())] = False, lang: str = "en") -> None:
     """Say what is wrong with this installation and how to mend it, and what Millrace finds on this machine.
 
@@ -517,22 +520,6 @@ def fail(message: str, code: int) -> None:
     print(folded(lines) if sys.stderr.isatty() else lines, file=sys.stderr)
     leave(code)
     raise SystemExit(code)
-
-
-def folded(message: str) -> str:
-    """A message at 80 columns at most, broken at spaces; a line that carets below point into stays whole."""
-    width = min(80, shutil.get_terminal_size().columns)
-    lines = message.split("\n")
-    made: list[str] = []
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
-        indent = line[: len(line) - len(line.lstrip())]
-        if len(line) <= width or set(below.strip()) == {"^"} or set(line.strip()) == {"^"}:
-            made.append(line)
-            continue
-        made += textwrap.wrap(
-            line, width, subsequent_indent=indent or "  ", break_long_words=False, break_on_hyphens=False
-        )
-    return "\n".join(made)
 
 
 def leave(code: int) -> None:

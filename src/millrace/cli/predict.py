@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ import numpy as np
 from millrace.cli.arrays import ARRAYS, read_examples
 from millrace.cli.bar import printable
 from millrace.cli.data import say
-from millrace.cli.using import keep_apart, one_line, opened_to_use, recipe_of
+from millrace.cli.using import check_writable, keep_apart, one_line, opened_to_use, recipe_of
 from millrace.explain.held_out import each_class
 from millrace.inference.predictor import Predictor
 from millrace.ir.errors import ArgumentError, DataError, FileError
 from millrace.training.checkpoint import write_whole
 
 SHOWN = 20  # answers of an array of examples
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 NUMBERS = 4  # of an answer without classes
 
 
@@ -36,6 +38,7 @@ def predict_examples(path: Path, given: Sequence[str], engine: str | None, out: 
     predictor = opened_to_use(path, engine)
     if out is not None:
         check_place(out, predictor)
+        check_writable(out)
         keep_apart(out, path, *(Path(text) for text in given if is_array(text)))
     if recipe_of(predictor) is None or recipe_of(predictor).example is None:  # type: ignore[union-attr]
         strange = [text for text in given if not is_array(text)]
@@ -80,9 +83,20 @@ def batches(predictor: Predictor, given: Sequence[str], failures: list[str]) -> 
             else:
                 recipe = recipe_of(predictor)
                 assert recipe is not None and recipe.example is not None
+                check_kind(text, predictor)
                 singles.append((text, recipe.example(text, predictor.about.vocabulary)))
         except (FileError, DataError) as error:
             failures.append(str(error))
+
+
+def check_kind(text: str, predictor: Predictor) -> None:
+    """Raise FileError for a name of no file where pictures are taken, and for a picture where sentences are."""
+    if not predictor.about.vocabulary and not os.path.isfile(text):
+        what = "is a directory" if os.path.isdir(text) else "does not exist"
+        raise FileError(f"{text} {what}: expected a picture file, or an .npy file of examples.")
+    if predictor.about.vocabulary and Path(text).suffix.lower() in PICTURES and os.path.isfile(text):
+        name = predictor.about.name
+        raise FileError(f"{text} is a picture: {name} takes sentences in quotes, text files, or an .npy of examples.")
 
 
 def is_array(text: str) -> bool:

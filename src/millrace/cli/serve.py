@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from millrace.cli.bar import printable
 from millrace.inference.opening import opened
 from millrace.inference.server.app import Service
 from millrace.inference.server.command import try_it
@@ -39,7 +40,7 @@ def serve_model(
         warnings.showwarning = told
         service = Service(Served.of(opened(model, engine), name), limits)
         address = address_of(bound)
-        print(f"Serving {service.served.name} at {address}", flush=True)
+        print(printable(f"Serving {service.served.name} at {address}"), flush=True)
         if not is_local(bound.getsockname()[0]):
             print("There is no authentication: whoever reaches this address can use the model.", flush=True)
         run(service, bound, lambda: print(ready(service, address), flush=True))
@@ -70,7 +71,7 @@ def ready(service: Service, address: str) -> str:
         "",
         "Ready. Ctrl-C stops.",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def also(row: dict[str, Any]) -> str:
@@ -85,4 +86,4 @@ def is_local(host: str) -> bool:
 
 def told(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning as the command says it."""
-    print(f"millrace: {message}", file=sys.stderr, flush=True)
+    print(printable(f"millrace: {message}"), file=sys.stderr, flush=True)

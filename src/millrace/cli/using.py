@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shlex
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.state import Read
 from millrace.ir.syntax import printable
 from millrace.models import RECIPES, Recipe
+from millrace.training.checkpoint import ADVICE, ELSEWHERE
 
 
 def opened_to_use(path: Path, engine: str | None = None, fold: bool = True) -> Predictor:
@@ -25,11 +30,6 @@ def opened_to_use(path: Path, engine: str | None = None, fold: bool = True) -> P
     Raises ArgumentError for an unknown engine, FileError as `opened` does.
     """
     chosen = engine_named(engine)
-    if path.suffix.lower() == ".stablehlo" and path.is_file():
-        raise FileError(
-            f"{path} is a program for JAX: jax.export.deserialize(open('{path}', 'rb').read()).call(x). To use the "
-            "model here, export it as .safetensors or .onnx."
-        )
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         predictor = opened(path, chosen, fold)
@@ -47,6 +47,30 @@ def keep_apart(out: Path, *sources: Path) -> None:
     for source in (path.resolve() for path in sources):
         if place == source or (place.exists() and source in place.parents):
             raise ArgumentError(f"{out} would replace what it is made of: give another name.")
+
+
+def check_writable(out: Path) -> None:
+    """Raise FileError for a place where nothing can be written, before the work is done."""
+    folder = next(parent for parent in out.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise FileError(f"cannot write {out}: {folder} is no folder. {ELSEWHERE}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FileError(f"cannot write {out}: Permission denied. {ADVICE[errno.EACCES]}")
+
+
+def say_next(commands: Sequence[str], title: str = "Next:", indent: str = "  ") -> None:
+    """Print commands, each whole on a line of its own, to be copied from there."""
+    print("\n".join([title, *(indent + printable(command) for command in commands)]))
+
+
+def uses_of(predictor: Predictor, path: Path) -> list[str]:
+    """The commands that use a model in a file."""
+    given = "examples.npz" if len(predictor.inputs) > 1 else "examples.npy"
+    recipe = recipe_of(predictor)
+    if recipe is not None and recipe.example is not None:
+        given = "'a sentence'" if predictor.about.vocabulary else "picture.png"
+    name = shlex.quote(str(path))
+    return [f"millrace predict {name} {given}", f"millrace serve {name}"]
 
 
 def recipe_of(predictor: Predictor) -> Recipe | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from millrace.engines.low import Low
-from millrace.engines.xla import exporting, jax, jnp
+from millrace.engines.xla import exporting, jax, jnp, without_places
 from millrace.ir.composite import Composite, expansion
 from millrace.ir.core import Node, Value, bind_attribute
 from millrace.ir.dims import Dim, bind
@@ -24,13 +24,14 @@ from millrace.ir.types import TensorType
 class PortableLow(Low):
     """What operations lower with where the sizes of some axes stay open, and no platform is known.
 
-    sizes: what stands for each name of a dimension. Each operation takes its plain form: what is faster on a CPU, or
+    sizes: what stands for each name of a dimension. lengths: those of the inputs' axes behind the first, which may as
+    well be given. Each operation takes its plain form: what is faster on a CPU, or
     where sizes are known, asks for the platform "cpu", and a composite is what it is defined by.
     """
 
-    def __init__(self, sizes: Mapping[str, Any]):
+    def __init__(self, sizes: Mapping[str, Any], lengths: Sequence[str] = ()):
         super().__init__("portable")
-        self.sizes = sizes
+        self.sizes, self.lengths = sizes, lengths
 
     def values(self, graph: Graph, results: dict[Value, Any], state: Mapping[Variable, Any]) -> list[Any]:
         for node in graph.nodes:
@@ -63,8 +64,14 @@ class PortableLow(Low):
         except Exception as error:  # JAX's own errors about open sizes have many classes
             raise ArgumentError(
                 f"{op.name} cannot be exported with open sizes ({', '.join(self.sizes) or 'none'}): "
-                f"{str(error).splitlines()[0]}"
-            ).at(node.place()) from error
+                f"{str(error).splitlines()[0].rstrip('.')}.{self.instead()}"
+            ).at((self.node or node).place()) from error
+
+    def instead(self) -> str:
+        """What to do where an operation has no form with open sizes, such as a loop of an open length."""
+        if not self.lengths:
+            return ""
+        return f" Give the Input a length in place of {', '.join(self.lengths)}, such as (7,), or write .onnx instead."
 
     def checked(self, node: Node, value: Value, array: Any) -> Any:
         """An output in its dtype.  Raises MillraceError where it is not of the shape that was inferred."""
@@ -103,7 +110,8 @@ def portable(graph: Graph, platforms: Sequence[str], name: str = "model") -> Any
     with jax.enable_x64(True):
         scope = export.SymbolicScope()
         sizes = {free: export.symbolic_shape(free, scope=scope)[0] for free in sorted(graph.free_names)}
-        low = PortableLow(sizes)
+        lengths = {n for value in graph.inputs for size in value.shape[1:] for n in getattr(size, "names", ())}
+        low = PortableLow(sizes, sorted(lengths))
         read = [node.op.variable for node in graph.nodes if isinstance(node.op, Read)]
 
         def program(*arrays: Any) -> Any:
@@ -116,7 +124,8 @@ def portable(graph: Graph, platforms: Sequence[str], name: str = "model") -> Any
             jax.ShapeDtypeStruct(tuple(bind(size, sizes) for size in value.shape), np.dtype(value.dtype))
             for value in graph.inputs
         ]
-        return export.export(jax.jit(program), platforms=tuple(platforms))(*given)
+        with without_places():  # whoever gets the file need not know the folders of this machine
+            return export.export(jax.jit(program), platforms=tuple(platforms))(*given)
 
 
 def deserialized(content: bytes) -> Callable[..., list[np.ndarray]] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Loading a cached program on the very machine that made it, XLA complains at length about tuning hints
@@ -69,11 +71,24 @@ def exporting() -> Any:
     return export
 
 
+@contextmanager
+def without_places() -> Iterator[None]:
+    """Programs that are lowered within it do not say which lines of source they come from.
+
+    For this thread alone, and whatever the user's own settings are. JAX offers no public way to set them for a while.
+    """
+    from jax._src import config
+
+    # without full tracebacks the limit does not count, and each operation names the file of its innermost caller
+    with config.include_full_tracebacks_in_locations(True), config.traceback_in_locations_limit(0):
+        yield
+
+
 def versions() -> dict[str, str]:
     return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
 
 
 __all__ = [
     "ALLOCATOR", "exporting", "gathered", "jax", "jaxlib", "jnp", "joined", "lax", "meet", "said", "set_xla_metadata",
-    "versions",
+    "versions", "without_places",
 ]  # fmt: skip

@@ -51,6 +51,8 @@ OTHER_ENDINGS = {
 INSTEAD = {
     "verbose": "leave it out: nothing is printed.",
     "input_signature": "leave it out: the file takes what the model takes.",
+    "platforms": "it is for .stablehlo; other files run wherever what reads them runs.",
+    "precision": "write lowered(Predictor.of(model), 'int8') of millrace.inference, which keeps the weights in int8.",
     "opset_version": "leave it out: the file says which version it needs.",
 }
 
@@ -67,8 +69,11 @@ def export(source: Model | Predictor, filepath: str | Path, format: str | None =
     Source: Keras Model.export.
     """
     chosen = format_of(filepath, format)
-    if not set(options) <= set(chosen.options):
-        raise refused(f"export as {chosen.name}", options, chosen.options, INSTEAD)
+    strange = [name for name in options if name not in chosen.options]
+    if strange and not chosen.options and strange[0] not in INSTEAD:
+        raise ArgumentError(f"export as {chosen.name} takes no {strange[0]}, and no other option either: leave it out.")
+    if strange:
+        raise refused(f"export as {chosen.name}", strange, chosen.options, INSTEAD)
     predictor = Predictor.of(source) if isinstance(source, Model) else source
     if not isinstance(predictor, Predictor):
         raise ArgumentError(f"export takes a model or a predictor, got {source!r}.")
@@ -77,6 +82,8 @@ def export(source: Model | Predictor, filepath: str | Path, format: str | None =
 
 def format_of(path: str | Path, format: str | None = None) -> Format:
     """The format of a name, or else of a path's ending.  Raises ArgumentError for an unknown one, with what to use."""
+    if not isinstance(path, (str, Path)):
+        raise ArgumentError(f"export needs the path of a file, got {path!r}.")
     if format is not None:
         by_name: Mapping[str, Format] = {one.name: one for one in FORMATS}
         if format in OTHERS:

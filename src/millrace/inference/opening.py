@@ -43,6 +43,11 @@ def opened(path: str | Path, engine: Any = None, fold: bool = True) -> Predictor
         return in_few_operations(read) if fold else read
     if ending in (*TORCH, *KERAS):
         raise FileError(_foreign(path, ending))
+    if ending == ".stablehlo":
+        raise FileError(
+            f"{path} is a program for JAX: jax.export.deserialize(open({str(path)!r}, 'rb').read()).call(x). To use "
+            "the model here, export it as .safetensors or .onnx."
+        )
     if ending != ".safetensors" and not is_safetensors(path):
         raise FileError(
             f"{path} is no model that Millrace opens: expected a run directory, a saved model (.safetensors), or an "

@@ -45,6 +45,8 @@ def lowered(predictor: Predictor, precision: str) -> Predictor:
     """
     if precision not in PRECISIONS:
         raise one_of("precision", precision, PRECISIONS)
+    if not isinstance(predictor, Predictor):
+        raise ArgumentError(f"lowered takes a predictor, got {predictor!r:.200}: Predictor.of(model) makes one.")
     about = predictor.about
     if precision == about.precision:
         return predictor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from millrace.data.arrays import Arrays
 from millrace.engines.function import Function, engine_named
 from millrace.inference.folding import settled
 from millrace.inference.rewriting import in_use
+from millrace.ir.dims import Size
 from millrace.ir.errors import ArgumentError
 from millrace.ir.graph import Graph
 from millrace.ir.types import TensorType
@@ -27,6 +30,15 @@ class Port:
 
     name: str
     type: TensorType
+
+    @property
+    def shape(self) -> tuple[Size, ...]:
+        """Its sizes, of which those that are open are names, such as batch."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,15 @@ class About:
     settings: Mapping[str, Any] = field(default_factory=dict)
     precision: str = "float32"
     measured: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            json.dumps([dict(self.settings), dict(self.measured)])
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"what is said of a predictor is kept as JSON, and this does not fit ({error}): give Python's numbers, "
+                "strings, lists and dictionaries."
+            ) from None
 
 
 class Predictor:
@@ -70,6 +91,11 @@ class Predictor:
         fold: bring batch normalization and its like into the weights of the layer before. The results change by
         rounding alone.
         """
+        if not isinstance(model, Model):
+            raise ArgumentError(
+                f"Predictor.of takes a model, got {model!r:.200}: millrace.inference.opened(path) opens what a file or "
+                "a run directory holds."
+            )
         if not model.built:
             raise ArgumentError("the model has no input yet, so it cannot predict: start it with mr.Input(shape).")
         return cls(in_use(model, fold), output_names(model.outputs), about or About(name=model.name), engine)
@@ -108,10 +134,9 @@ class Predictor:
         """
         whole(batch_size, "batch_size")
         self._check_batch()
-        arrays, _ = inputs_of(self.graph.inputs, x, "x")
-        count = len(arrays[0])
-        size = batch_size_for(self.graph.inputs, batch_size, count)
-        parts = [self._batch(arrays, start, size) for start in range(0, count, size)]
+        given = Arrays(*inputs_of(self.graph.inputs, x, "x"))
+        size = batch_size_for(self.graph.inputs, batch_size, given.count)
+        parts = [self._batch(given.arrays, start, size) for start in range(0, given.count, size)]
         made = [np.concatenate(part) for part in zip(*parts, strict=True)]
         made = [part.astype(np.float32) if part.dtype.name == "bfloat16" else part for part in made]
         return made if len(made) > 1 else made[0]

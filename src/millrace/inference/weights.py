@@ -22,22 +22,27 @@ TORCHS = "PyTorch"
 
 @dataclass(frozen=True)
 class Weights:
-    """What was read: whose file it is, how many arrays, and how many numbers."""
+    """What was read: whose file it is, how many arrays, and how many numbers.
+
+    pairs: (layer, PyTorch's module) where the names differ, so that the layers were taken in order.
+    """
 
     origin: str
     arrays: int
     numbers: int
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 def into(model: Model, path: str | Path) -> Weights:
     """Give a model the weights of a file, and say what was in it.
 
     Files of `model.save` and `model.save_weights` fit by the names of the weights. A state_dict of PyTorch, as
-    `torch.save` wrote it (.pt, .pth), fits by the names of the layers or, where they differ, by their order; as
-    safetensors, which keep no order, by the names alone. It is brought into Millrace's layouts.
+    `torch.save` wrote it (.pt, .pth), fits by the names of the layers or, where they differ, by their order, which
+    `Weights.pairs` then tells; as safetensors, which keep no order, by the names alone. It is brought into Millrace's
+    layouts.
 
-    Raises FileError for a file that is missing, damaged, of another network, or of PyTorch's with NaN in it; then no
-    weight is changed.
+    Raises FileError for a file that is missing, damaged, of another network, with weights that no layer takes, or of
+    PyTorch's with NaN in it; then no weight is changed.
     """
     path = Path(path)
     if path.suffix.lower() in TORCH:
@@ -69,10 +74,7 @@ def put(model: Model, path: Path, state: dict[str, np.ndarray], origin: str) -> 
         if is_float_array(array) and np.isnan(array).any():
             raise FileError(f"{path}: {name!r} holds numbers that are not a number (NaN): train it again.")
     try:
-        from_torch(model, state)
+        pairs = from_torch(model, state, ordered=origin == TORCHS)
     except (ArgumentError, ShapeError) as error:
-        more = (
-            " A safetensors file keeps no order: its layers are found by their names alone." if origin != TORCHS else ""
-        )
-        raise FileError(f"{path} does not fit {model.name}: {error.args[0]}{more}") from None
-    return Weights(origin, len(state), sum(array.size for array in state.values()))
+        raise FileError(f"{path} does not fit {model.name}: {error.args[0]}") from None
+    return Weights(origin, len(state), sum(array.size for array in state.values()), tuple(pairs))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+COMMAND = os.path.join(PACKAGE, "cli", "main.py")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ def here() -> Location | None:
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
+        if file == COMMAND:  # what calls the command is no line of the user's
+            return None
         if not file.startswith(PACKAGE) and not file.startswith("<frozen"):
             return Location(file, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]

@@ -7,6 +7,7 @@ kill leaves the earlier one untouched. Checksums tell a damaged file from a good
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import secrets
@@ -29,7 +30,20 @@ DTYPES = {
 }  # fmt: skip
 
 
-FOREIGN = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx")  # what the endings of other formats are
+FOREIGN = (  # the endings of other formats
+    ".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".pkl", ".onnx", ".npy", ".npz", ".stablehlo", ".tflite", ".pb",
+)  # fmt: skip
+ELSEWHERE = "Choose another place."
+ADVICE = {  # what to do where the system refuses to write
+    errno.ENOSPC: "Free some space or choose another place.",
+    errno.EDQUOT: "Free some space or choose another place.",
+    errno.EACCES: "Ask for the right to write there, or choose another place.",
+    errno.EPERM: "Ask for the right to write there, or choose another place.",
+    errno.EROFS: "Nothing can be written on that disk: choose another place.",
+    errno.EEXIST: "A part of the path is a file where a folder is needed: choose another place.",
+    errno.ENOTDIR: "A part of the path is a file where a folder is needed: choose another place.",
+    errno.ENAMETOOLONG: "Give a shorter name.",
+}
 
 
 class DamagedError(FileError):
@@ -62,7 +76,7 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
         size = sum(len(part) for part in parts)
         raise FileError(
             f"cannot write {path} ({size:,} bytes): {error.strerror or error}. {kept} "
-            "Free some space or choose another place."
+            f"{ADVICE.get(error.errno or 0, ELSEWHERE)}"
         ) from None
 
 
@@ -153,9 +167,9 @@ def arrays_of(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any] |
     if not whole:
         raise DamagedError(f"{path} does not say its format: Millrace did not write it.")
     if not as_written:
-        raise DamagedError(
-            f"{path} is damaged: its checksum does not match. Take an earlier checkpoint, or train again."
-        )
+        exported = about.get("kind") == "predictor"
+        again = "Export it again." if exported else "Take an earlier checkpoint, or train again."
+        raise DamagedError(f"{path} is damaged: its checksum does not match. {again}")
     if about["format"] > FORMAT:
         later = f"{about['format']:,}"[:20]
         raise FileError(f"{path} has format {later}, this Millrace reads up to {FORMAT}: update Millrace.")
@@ -169,6 +183,11 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if not path.is_file():  # nor a pipe or a device, which may never end
         kind = "is a directory" if path.is_dir() else "is no file" if path.exists() else "does not exist"
         raise FileError(f"{path} {kind}: expected a file that model.save or millrace train wrote.")
+    if path.suffix.lower() == ".onnx" and not is_safetensors(path):
+        raise FileError(
+            f"{path} is an ONNX model by its name, and this reads what model.save or millrace train wrote. "
+            "millrace.inference.opened opens ONNX models."
+        )
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -179,7 +198,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise FileError(f"{path} does not fit into memory.") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedError(
-            f"{path} is damaged or no safetensors file ({error}). Take an earlier checkpoint, or train again."
+            f"{path} is damaged or no safetensors file ({error}). Take an earlier checkpoint, or train again; a file "
+            "that was exported, export again."
         ) from None
 
 

@@ -385,6 +385,11 @@ def model_of(
     compile: bool = True,
 ) -> Model:
     """The model of a file's arrays and description.  Raises FileError as `load_model` does."""
+    if about.get("kind") == "predictor":
+        raise FileError(
+            f"{path} holds a predictor, which was exported for use, and no model with its layers: "
+            "millrace.inference.opened opens it."
+        )
     if about.get("kind") != "model" or not isinstance(about.get("architecture"), dict):
         raise FileError(f"{path} holds no model.")
     bounds, kept, doing = bounds_of(arrays, about), about.get("compile"), ""

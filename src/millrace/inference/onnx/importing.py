@@ -196,7 +196,10 @@ class _Importer:
         except UntranslatedError:
             raise
         except DimensionError as error:
-            how = "If the model is made for one size, name it: from_onnx(..., sizes={name: number})"
+            how = (
+                "If the model is made for one size, name it: from_onnx(..., sizes={name: number}), or "
+                "millrace import FILE OUT --sizes NAME=NUMBER"
+            )
             raise call.refused(f"{str(error.args[0]).rstrip('.')}. {how}") from error
         except MillraceError as error:
             raise call.refused(str(error.args[0]).rstrip(".")) from error

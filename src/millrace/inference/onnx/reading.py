@@ -47,14 +47,18 @@ def read_model(source: str | Path | bytes | ModelProto) -> Read:
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
-        content, folder, name = _bytes_of(path), path.parent, path.stem
-    elif isinstance(source, (bytes, bytearray, memoryview)):
-        content, folder, name = bytes(source), None, ""
-    elif isinstance(source, ModelProto):
+        try:
+            return _checked(_parsed(_bytes_of(path)), path.parent, path.stem)
+        except UntranslatedError:
+            raise
+        except FileError as error:
+            said = str(error)
+            raise FileError(said if said.startswith(f"{path} ") else f"{path}: {said}") from None
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _checked(_parsed(bytes(source)), None, "")
+    if isinstance(source, ModelProto):
         return _checked(source, None, "")
-    else:
-        raise ArgumentError(f"from_onnx takes a path, bytes or a ModelProto, got {type(source).__name__}.")
-    return _checked(_parsed(content), folder, name)
+    raise ArgumentError(f"from_onnx takes a path, bytes or a ModelProto, got {type(source).__name__}.")
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -115,10 +115,14 @@ def _beside(folder: Path, location: str, what: str) -> Path:
     try:
         root = folder.resolve()
         path = (root / location).resolve()
-        inside = bool(location) and "\0" not in location and root in path.parents and path.is_file()
+        inside = bool(location) and "\0" not in location and root in path.parents
+        is_there, is_file = inside and path.exists(), inside and path.is_file()
     except (OSError, ValueError, RuntimeError):
-        inside = False
-    if not inside or Path(location).is_absolute() or ".." in Path(location).parts:
+        inside = is_there = is_file = False
+    inside = inside and not Path(location).is_absolute() and ".." not in Path(location).parts
+    if inside and not is_there:
+        raise FileError(f"{what} lies in {location[:80]!r}, which is missing: copy it beside the model.")
+    if not inside or not is_file:
         raise FileError(f"{what} lies in {location[:80]!r}: only a file inside the model's own folder is read.")
     return path
 

@@ -73,7 +73,8 @@ def known_space(call: Call, x: Value, most: int | None = None) -> list[int]:
     if not all(isinstance(size, int) for size in sizes):
         raise call.refused(
             f"its input is {x.type}, and windows need sizes along space that are known when the model is read: name "
-            "them, from_onnx(..., sizes={name: number}), or write the model with fixed sizes; the batch may stay open"
+            "them, from_onnx(..., sizes={name: number}) or millrace import FILE OUT --sizes NAME=NUMBER, or write the "
+            "model with fixed sizes; the batch may stay open"
         )
     return [int(size) for size in sizes]
 
