@@ -12,7 +12,17 @@ from millrace.data.stories import stories
 from millrace.data.text import Vocabulary, pad_sequences, windows
 from millrace.data.text_files import rt_polarity, tinyshakespeare
 from millrace.ir.errors import FileError
-from millrace.models import char_rnn, cifar_quick, lenet, memory_network, mlp, resnet18, sentiment
+from millrace.models import (
+    char_rnn,
+    cifar_quick,
+    fashion,
+    lenet,
+    memory_network,
+    mlp,
+    perceptron,
+    resnet18,
+    sentiment,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,8 +86,10 @@ def told():
 
 NETWORKS = {
     "digits": lambda: (models.digits.network(), digit_pictures()),
+    "perceptron": lambda: (perceptron.network(), digit_pictures()),
     "mlp": lambda: (mlp.network(), digit_pictures()),
     "lenet": lambda: (lenet.network(), large_digits()),
+    "fashion": lambda: (fashion.network(), large_digits()),
     "cifar_quick": lambda: (cifar_quick.network(), pixels(32)),
     "resnet18": lambda: (resnet18.small_network(width=1 / 8), pixels(32)),
     "alexnet": lambda: (models.alexnet(classes=10, width=1 / 24, size=99), pixels(99) - 0.5),
