@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from millrace.cli.main import folded
+from millrace.cli.paragraphs import folded
 
 
 @pytest.mark.parametrize(

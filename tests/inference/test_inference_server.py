@@ -28,6 +28,15 @@ from millrace.ir.errors import ArgumentError
 from millrace.ir.graph import Graph
 from millrace.ir.types import TensorType
 
+# What an ASGI server tells of a request to the model `scores`, before its body.
+ASKING = {
+    "type": "http",
+    "method": "POST",
+    "path": "/v2/models/scores/infer",
+    "headers": [],
+    "query_string": b"",
+}
+
 
 def predictor_of(inputs, outputs, about=None):
     """A predictor of a graph without weights, in the interpreter."""
@@ -447,14 +456,7 @@ def test_a_slow_body_and_a_late_answer_have_statuses_of_their_own():
         async def send(message):
             sent.append(message)
 
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/v2/models/scores/infer",
-            "headers": [],
-            "query_string": b"",
-        }
-        await service.app(scope, receive, send)
+        await service.app(dict(ASKING), receive, send)
         return sent
 
     start, body = asyncio.run(dripping())
@@ -660,14 +662,7 @@ def test_a_client_that_goes_is_not_computed_for():
         async def send(message):
             sent.append(message)
 
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/v2/models/scores/infer",
-            "headers": [],
-            "query_string": b"",
-        }
-        await service.app(scope, receive, send)
+        await service.app(dict(ASKING), receive, send)
         return sent[0]["status"]
 
     async def go():

@@ -1,12 +1,9 @@
 """ONNX export of every layer: the cases that Keras and PyTorch were asked about, computed by ONNX Runtime."""
 
-import functools
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from onnx_running import run
+from tests.parity.layer_oracles import FAMILIES, arrays, cases, tuples
 
 from millrace.inference import Predictor
 from millrace.ir.dims import dim
@@ -14,42 +11,12 @@ from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.rewrite import simplify
 from millrace.ir.types import TensorType
-from millrace.layers.base import LAYERS, Layer
+from millrace.layers.base import LAYERS
 from millrace.layers.calls import set_mask
 from millrace.layers.saved import restored
 from millrace.training.forms import Form, frozen_statistics
 
-PARITY = Path(__file__).parents[1] / "parity"
-FAMILIES = (
-    "core", "rectifiers", "convolutions", "transposed", "poolings", "normalizations", "recurrences", "attentions",
-)  # fmt: skip
 TOGETHER = 30  # cases in one model
-
-
-@functools.cache
-def fixture(family):
-    with np.load(PARITY / f"layers_{family}.npz") as stored:
-        return dict(stored)
-
-
-@functools.cache
-def cases(family):
-    return json.loads(str(fixture(family)["cases"]))
-
-
-def arrays(family, name, what):
-    stored, found = fixture(family), []
-    while f"{name}/{what}{len(found)}" in stored:
-        found.append(stored[f"{name}/{what}{len(found)}"])
-    return found
-
-
-def tuples(value):
-    """Lists as tuples, as a user writes them, but for lists of layers."""
-    if isinstance(value, list):
-        made = [tuples(v) for v in value]
-        return made if any(isinstance(v, Layer) for v in made) else tuple(made)
-    return value
 
 
 def used(family, case, number):
@@ -81,7 +48,7 @@ PARTS = [(f, n) for f in FAMILIES for n in range(-(-len(cases(f)) // TOGETHER))]
 @pytest.mark.parametrize(("family", "part"), PARTS, ids=lambda x: str(x))
 def test_every_layer_computes_the_same_in_onnx_runtime(family, part):
     inputs, outputs, xs, names = [], [], [], []
-    for number, case in enumerate(cases(family)[part * TOGETHER : (part + 1) * TOGETHER]):
+    for number, case in enumerate(list(cases(family).values())[part * TOGETHER : (part + 1) * TOGETHER]):
         more, made, given = used(family, case, number)
         inputs, outputs, xs = inputs + list(more), outputs + list(made), xs + given
         names += [case["name"]] * len(made)

@@ -5,59 +5,29 @@ tests/parity/make_layer_fixtures.py says what the fixtures hold, and how they we
 
 import functools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.parity.layer_oracles import FAMILIES, arrays, cases, tuples
 
 import millrace as mr
 from millrace import layers
 from millrace.ir.dims import dim
 from millrace.ir.leaves import Placeholder
 from millrace.ir.types import TensorType
-from millrace.layers.base import LAYERS, Layer
+from millrace.layers.base import LAYERS
 from millrace.layers.calls import set_mask
 from millrace.layers.saved import restored
 from millrace.training.forms import Form, frozen_statistics
 
-PARITY = Path(__file__).parents[1] / "parity"
-FAMILIES = (
-    "core", "rectifiers", "convolutions", "transposed", "poolings", "normalizations", "recurrences", "attentions",
-)  # fmt: skip
 PER_FUNCTION = 24  # cases in one compiled function
 ENGINES = ("xla", "numpy")
 SPARSE = {"core": 2, "recurrences": 3, "attentions": 2}  # every how many-th case XLA takes
 
 
-@functools.cache
-def fixture(family):
-    with np.load(PARITY / f"layers_{family}.npz") as stored:
-        return dict(stored)
-
-
-@functools.cache
-def cases(family):
-    return {case["name"]: case for case in json.loads(str(fixture(family)["cases"]))}
-
-
 def tried(family, engine):
     """The cases that an engine runs: compiling takes long, so XLA takes some of the many alike."""
     return list(cases(family))[:: SPARSE.get(family, 1) if engine == "xla" else 1]
-
-
-def arrays(family, name, what):
-    stored, found = fixture(family), []
-    while f"{name}/{what}{len(found)}" in stored:
-        found.append(stored[f"{name}/{what}{len(found)}"])
-    return found
-
-
-def tuples(value):
-    """Lists as tuples, as a user writes them, but for lists of layers."""
-    if isinstance(value, list):
-        made = [tuples(v) for v in value]
-        return made if any(isinstance(v, Layer) for v in made) else tuple(made)
-    return value
 
 
 def made_layer(case, name=None):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 from functools import partial
 from pathlib import Path
 
 from millrace.cli.data import say
 from millrace.cli.train import trained
-from millrace.cli.using import keep_apart, megabytes, operations, say_next, say_ports
+from millrace.cli.using import keep_apart, megabytes, operations, say_next, say_ports, uses_of
 from millrace.inference.opening import TORCH
+from millrace.inference.predictor import Predictor
 from millrace.inference.saved import save
 from millrace.inference.weights import into as put_into
 from millrace.ir.errors import ArgumentError, FileError, one_of
@@ -36,7 +36,7 @@ def import_file(file: Path, out: Path, into: str | None, sizes: str | None = Non
     if file.suffix.lower() == ".onnx":
         if into is not None:
             raise ArgumentError(f"{file} is a whole network: leave --into out.")
-        import_onnx(file, out, sizes_of(sizes))
+        made = import_onnx(file, out, sizes_of(sizes))
     else:
         if sizes is not None:
             raise ArgumentError(f"{file} is no ONNX model, which alone has open sizes: leave --sizes out.")
@@ -45,8 +45,8 @@ def import_file(file: Path, out: Path, into: str | None, sizes: str | None = Non
                 f"{file}: weights need a network to go into: --into NETWORK, the name of one that `millrace train` "
                 "knows, a run directory, or a saved model."
             )
-        import_weights(file, out, into)
-    say_next([f"millrace predict {shlex.quote(str(out))} examples.npy", f"millrace serve {shlex.quote(str(out))}"])
+        made = import_weights(file, out, into)
+    say_next(uses_of(made, out))
 
 
 def check_out(file: Path, out: Path, into: str | None) -> None:
@@ -69,7 +69,7 @@ def sizes_of(text: str | None) -> dict[str, int]:
     return found
 
 
-def import_onnx(file: Path, out: Path, sizes: dict[str, int]) -> None:
+def import_onnx(file: Path, out: Path, sizes: dict[str, int]) -> Predictor:
     from millrace.inference.onnx.importing import from_onnx  # onnx takes long to import
 
     predictor = from_onnx(file, sizes=sizes)
@@ -78,9 +78,10 @@ def import_onnx(file: Path, out: Path, sizes: dict[str, int]) -> None:
     say(f"Read {file}: {operations(predictor.graph)} operations, {numbers:,} parameters.")
     say_ports(predictor)
     say(f"Wrote {out}: {megabytes(out.stat().st_size)}.")
+    return predictor
 
 
-def import_weights(file: Path, out: Path, into: str) -> None:
+def import_weights(file: Path, out: Path, into: str) -> Predictor:
     model = network(into)
     found = put_into(model, file)
     model.save(out)
@@ -93,6 +94,7 @@ def import_weights(file: Path, out: Path, into: str) -> None:
             say(f"  and {len(found.pairs) - PAIRS} more")
     say(f"{model.name} has {model.count_params():,} parameters; all of them are set.")
     say(f"Wrote {out}: {megabytes(out.stat().st_size)}.")
+    return Predictor.of(model, fold=False)
 
 
 def network(name: str) -> Model:

@@ -1,9 +1,8 @@
-"""The `millrace` command: its verbs, and how errors reach the terminal."""
+"""The `millrace` command: its verbs, and what becomes of an error."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from millrace import __version__
+from millrace.cli.ending import fail, leave, mistyped
 from millrace.cli.options import Whole
-from millrace.cli.paragraphs import adding, folded
+from millrace.cli.paragraphs import adding
 from millrace.ir.errors import ArgumentError, LostProcessError, MillraceError
-from millrace.ir.syntax import printable
 
 LOST = 3  # exit code of a process whose run has lost another one
 asked: list[str] | None = None  # what the command was called with
@@ -476,7 +475,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        fail(f"{mistyped(error)}\n  `millrace --help` lists the commands, `millrace COMMAND --help` its options.", 2)
+        fail(
+            f"{mistyped(app, error)}\n  `millrace --help` lists the commands, `millrace COMMAND --help` its options.", 2
+        )
     except LostProcessError as error:
         fail(str(error), LOST)
     except MillraceError as error:
@@ -500,33 +501,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "  MILLRACE_DEBUG=1 shows where; please report it with that.",
             1,
         )
-
-
-def mistyped(error: CycloptsError) -> str:
-    """What is wrong with a command; a value that is missing is named as the help names it, and said to be what."""
-    argument = error.argument
-    if not isinstance(error, MissingArgumentError) or argument is None or argument.index is None or error.keyword:
-        return str(error).strip()
-    command = " ".join(error.command_chain or ())
-    name = argument.name.lstrip("-")
-    documented = app[command].assemble_argument_collection(parse_docstring=True)
-    says = next((one.parameter.help or "" for one in documented if one.index == argument.index), "")
-    first = re.split(r"(?<=\w)[.;:](?:\s|$)", says.strip())[0]
-    return f"{command} needs {name.upper()}: {first[:1].lower()}{first[1:]}."
-
-
-def fail(message: str, code: int) -> None:
-    lines = printable(f"millrace: {message}")
-    print(folded(lines) if sys.stderr.isatty() else lines, file=sys.stderr)
-    leave(code)
-    raise SystemExit(code)
-
-
-def leave(code: int) -> None:
-    """End at once where others take part: an orderly end waits for them, and they wait for this process."""
-    from millrace.engines.processes import processes
-
-    if processes().count > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
