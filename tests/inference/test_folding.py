@@ -205,6 +205,18 @@ LINEAR = [
 ]
 
 
+def test_a_number_minus_a_product_turns_the_weights_round():
+    """3 - (x @ W + b): W becomes -W, and b becomes 3 - b."""
+    kernel, bias = np.array([[1.0, -2.0], [0.5, 4.0]], np.float32), np.array([1.0, -1.0], np.float32)
+    x, w, b = mr.Input((2,), name="x"), mr.Variable(kernel, name="d/kernel"), mr.Variable(bias, name="d/bias")
+    graph = folded(Graph([x], [3.0 - (mr.matmul(x, w) + b)]))
+    assert {v.name: v.numpy().tolist() for v in graph.variables} == {
+        "d/kernel": [[-1.0, 2.0], [-0.5, -4.0]],
+        "d/bias": [2.0, 4.0],
+    }
+    assert "Subtract" not in {node.op.name for node in graph.nodes}
+
+
 @pytest.mark.parametrize(("layers", "shape"), LINEAR, ids=lambda x: "-".join(type(y).__name__ for y in x))
 def test_every_linear_layer_takes_up_what_follows(layers, shape):
     model = shaken(Sequential([Input(shape), *layers]))
