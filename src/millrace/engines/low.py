@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from millrace.engines import native
 from millrace.engines.devices import Devices
 from millrace.engines.plan import CONVOLUTIONS
 from millrace.engines.xla import jax, jnp, lax, set_xla_metadata
@@ -105,6 +106,18 @@ class Low:
 
         with set_xla_metadata(inlineable="false"):
             return jax.jit(within)(*arrays)
+
+    def has_routine(self, *arrays: Any) -> bool:
+        """Whether Millrace's own routines may compute this: numbers of 32 bits on one CPU, in a library that is there.
+
+        XLA can split a program over a mesh, but no routine that it does not know.
+        """
+        single = all(x.dtype.name == "float32" for x in arrays)
+        return single and self.platform == "cpu" and self.devices is None and native.offered()
+
+    def routine(self, name: str, shape: tuple[int, ...], *arrays: Any, how: Sequence[int] = ()) -> Any:
+        """The result of one of Millrace's own routines, float32, of this shape."""
+        return native.call(name, [shape], arrays, how)[0]
 
     def traced(self, f: Callable[..., Any]) -> Callable[..., Any]:
         """A function of values, `f(mr, *values)`, as a function of arrays."""

@@ -1,0 +1,38 @@
+/* What convolution and its two gradients share: geometry, and images with their edges. */
+#ifndef CONVOLUTION_H
+#define CONVOLUTION_H
+
+#include "parallel.h"
+#include "product.h"
+
+typedef struct Axis { /* of space: sizes of input, output and kernel, and how the kernel moves */
+  ptrdiff_t size, out, kernel, stride, low, dilation;
+} Axis;
+
+typedef struct Convolution {
+  Axis y, x;
+  ptrdiff_t batch, groups;
+  ptrdiff_t channels, filters;  /* in all */
+  ptrdiff_t inside, across;     /* channels and filters of a group */
+  const float *input, *kernel, *gradient; /* those of them that are given */
+  float *result;
+} Convolution;
+
+/* From the shapes of input [batch, height, width, channels] or [batch, width, channels], kernel and output, and `how`:
+   strides, padding before, dilation, each for y and x, and groups. */
+Convolution described(const Frame *frame, const Buffer *input, const Buffer *kernel, const Buffer *output);
+
+typedef struct View { /* images [*, lines, columns, channels]: strides in floats */
+  const float *first;
+  ptrdiff_t line, image;
+} View;
+
+/* Lines and columns of images [images, height, width, channels], zeros where they lie outside. Copied to this thread's
+   scratch 0, or as they are where nothing lies outside. */
+View cut_out(const float *images, ptrdiff_t count, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+             ptrdiff_t line, ptrdiff_t lines, ptrdiff_t column, ptrdiff_t columns);
+
+/* The input that the windows of output lines [y, y + lines) of some images see. */
+View windows(const Convolution *c, ptrdiff_t image, ptrdiff_t images, ptrdiff_t y, ptrdiff_t lines);
+
+#endif

@@ -1,0 +1,29 @@
+/* Matrix products of any size by one thread, made of tiles. */
+#ifndef PRODUCT_H
+#define PRODUCT_H
+
+#include "tile.h"
+
+/* out[place[r] + n] (+)= sum over k of a[row[r] + step[k]] * b[k][n], b in panels as `pack` makes them. */
+typedef struct Product {
+  const float *a;
+  const ptrdiff_t *row;
+  ptrdiff_t rows;
+  const ptrdiff_t *step;
+  ptrdiff_t depth;
+  const float *b;
+  float *out;
+  const ptrdiff_t *place;
+  ptrdiff_t columns;
+  int add;
+} Product;
+
+void product(const Product *p);
+
+/* The right factor in panels [columns / COLUMNS, depth, COLUMNS], the last one filled up with zeros.
+   Its element k, n lies at from[at[k] + n * across]. */
+void pack(float *panel, const float *from, const ptrdiff_t *at, ptrdiff_t depth, ptrdiff_t across, ptrdiff_t columns);
+
+INLINE ptrdiff_t panels(ptrdiff_t columns) { return divided_up(columns, COLUMNS); }
+
+#endif
