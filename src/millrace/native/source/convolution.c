@@ -1,4 +1,5 @@
 #include "convolution.h"
+#include "winograd.h"
 
 #include <stdlib.h>
 
@@ -99,6 +100,17 @@ ROUTINE(convolution) {
   Forward f = {.c = described(frame, in[0], in[1], out)};
   Convolution *c = &f.c;
   c->input = in[0]->data, c->kernel = in[1]->data, c->result = out->data;
+  if (is_winograd(c)) {
+    void *error = NULL;
+    for (ptrdiff_t g = 0; g < c->groups && !error; g++)
+      error = winograd(frame, &(Winograd){
+          .images = c->input, .high = c->y.size, .wide = c->x.size, .in_all = c->channels, .low_y = c->y.low,
+          .low_x = c->x.low, .channels = c->inside, .first_in = g * c->inside,
+          .out = c->result, .out_high = c->y.out, .out_wide = c->x.out, .out_all = c->filters, .filters = c->across,
+          .first_out = g * c->across, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters,
+      });
+    return error;
+  }
   f.depth = c->y.kernel * c->x.kernel * c->inside, f.all = panels(c->across);
   f.packed = shared(c->groups * f.all * f.depth * COLUMNS);
   if (!f.packed) return no_memory(frame);
