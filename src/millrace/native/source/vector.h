@@ -19,6 +19,7 @@
 #define COLUMNS (LANES * WIDE)
 
 typedef float Vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int Lanes __attribute__((vector_size(LANES * 4))); /* what comparing two vectors gives: -1 where it holds */
 
 #define INLINE static inline __attribute__((always_inline))
 
