@@ -88,6 +88,7 @@ ROUTINE(convolution_input_gradient) {
   Backward b = {.c = described(frame, out, in[1], in[0])};
   Convolution *c = &b.c;
   c->gradient = in[0]->data, c->kernel = in[1]->data, c->result = out->data;
+  if (has_few_channels(c)) return few_channels_gradient(frame, c);
   const ptrdiff_t taps = c->y.kernel * c->x.kernel;
   b.phases = c->y.stride * c->x.stride, b.all = panels(c->inside);
   b.tap = malloc(taps * sizeof *b.tap), b.phase = malloc(b.phases * sizeof *b.phase);
