@@ -51,6 +51,13 @@ def pooled(op: Any, x: TensorType) -> TensorType:
     return x.with_shape(x.shape[0], *out, x.shape[-1])
 
 
+def routine_geometry(op: Any, count_padding: bool = False) -> tuple[int, ...]:
+    """What a routine is told of a pooling in one dimension or two: window, strides, padding before, what counts."""
+    rest = 2 - len(op.window)
+    before = tuple(pad for pad, _ in op.padding)
+    return (1,) * rest + op.window + (1,) * rest + op.strides + (0,) * rest + before + (int(count_padding),)
+
+
 class _Pool(Primitive, abstract=True):
     window: tuple[int, ...]
     strides: tuple[int, ...]
@@ -66,6 +73,15 @@ class _Pool(Primitive, abstract=True):
     def flop(self, x: TensorType, *rest: TensorType) -> int:
         """One for each element of each window."""
         return math.prod(self.window) * elements(pooled(self, x))
+
+    def has_routine(self, low: Any, *arrays: Any) -> bool:
+        """Whether one of Millrace's own routines computes this. They pool in one dimension or two."""
+        return len(self.window) <= 2 and low.has_routine(*arrays)
+
+    def by_routine(self, low: Any, name: str, shape: Any, *arrays: Any) -> Any:
+        """What the routine of this name computes, of this shape."""
+        low.note("routine of its own", "XLA's loops take 2 to 10 times as long on a CPU")
+        return low.routine(name, tuple(shape), *arrays, how=routine_geometry(self))
 
     def written(self, name: str, *operands: str) -> str:
         padding = f", padding {self.padding}" if any(any(p) for p in self.padding) else ""
@@ -146,6 +162,8 @@ class MaxPool(_Pool):
         return MaxPoolGradient(**self.attributes())(x, g)
 
     def lower(self, low: Any, x: Any) -> Any:
+        if self.has_routine(low, x):
+            return self.by_routine(low, "max_pool", self.infer(TensorType.of(x)).shape, x)
         # Shifted slices: 3.2 ms against 12 ms for reduce_window on AlexNet's pool1 (2 cores, Zen 3).
         if low.platform == "cpu" and int(np.prod(self.window)) <= SLICES:
             low.note("shifted slices", "3.8 times faster than reduce_window on a CPU")
@@ -223,6 +241,8 @@ class MaxPoolGradient(_Pool):
         return None, MaxPoolGather(**self.attributes())(x, g)  # which element is chosen changes in steps
 
     def lower(self, low: Any, x: Any, g: Any) -> Any:
+        if self.has_routine(low, x, g):
+            return self.by_routine(low, "max_pool_gradient", x.shape, x, g)
         # Compare and pad back: 10 ms against 114 ms for select_and_scatter on AlexNet's pool1 (2 cores, Zen 3).
         low.note("compare and pad back", "11 times faster than select_and_scatter on a CPU")
         return low.boundary(partial(self._padded_back, low), x, g)
@@ -432,6 +452,13 @@ class AveragePool(Composite):
     def expand(self, mr: Any, x: Value) -> Value:
         window = WindowSum((1, *self.window, 1), (1, *self.strides, 1), ((0, 0), *self.padding, (0, 0)))
         return mr.multiply(window(x), mr.constant(self.share(x.type)))
+
+    def lower(self, low: Any, x: Any) -> Any:
+        if len(self.window) <= 2 and low.has_routine(x):
+            low.note("routine of its own", "XLA's loops take 2 to 10 times as long on a CPU")
+            how = routine_geometry(self, self.count_padding)
+            return low.routine("average_pool", self.infer(TensorType.of(x)).shape, x, how=how)
+        return super().lower(low, x)
 
     def share(self, x: TensorType) -> np.ndarray:
         """One over the number of elements that count, for each position: [1, *out, 1]."""

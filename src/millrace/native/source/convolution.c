@@ -39,10 +39,6 @@ View cut_out(const float *images, ptrdiff_t count, ptrdiff_t height, ptrdiff_t w
   return (View){copy, to_row, lines * to_row};
 }
 
-static ptrdiff_t reach(const Axis *axis, ptrdiff_t positions) {
-  return (positions - 1) * axis->stride + (axis->kernel - 1) * axis->dilation + 1;
-}
-
 View windows(const Convolution *c, ptrdiff_t image, ptrdiff_t images, ptrdiff_t y, ptrdiff_t lines) {
   return cut_out(c->input + image * c->y.size * c->x.size * c->channels, images, c->y.size, c->x.size, c->channels,
                  y * c->y.stride - c->y.low, reach(&c->y, lines), -c->x.low, reach(&c->x, c->x.out));

@@ -35,4 +35,12 @@ View cut_out(const float *images, ptrdiff_t count, ptrdiff_t height, ptrdiff_t w
 /* The input that the windows of output lines [y, y + lines) of some images see. */
 View windows(const Convolution *c, ptrdiff_t image, ptrdiff_t images, ptrdiff_t y, ptrdiff_t lines);
 
+INLINE ptrdiff_t reach(const Axis *axis, ptrdiff_t positions) {
+  return (positions - 1) * axis->stride + (axis->kernel - 1) * axis->dilation + 1;
+}
+
+/* The input's gradient where channels are so few that they would fill only a part of a vector. */
+int has_few_channels(const Convolution *c);
+void *few_channels_gradient(const Frame *frame, const Convolution *c);
+
 #endif

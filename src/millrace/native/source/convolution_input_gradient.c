@@ -101,6 +101,7 @@ ROUTINE(convolution_input_gradient) {
       });
     return error;
   }
+  if (has_few_channels(c)) return few_channels_gradient(frame, c);
   const ptrdiff_t taps = c->y.kernel * c->x.kernel;
   b.phases = c->y.stride * c->x.stride, b.all = panels(c->inside);
   b.tap = malloc(taps * sizeof *b.tap), b.phase = malloc(b.phases * sizeof *b.phase);

@@ -41,11 +41,17 @@ static void add_up(const void *data, ptrdiff_t item) {
       row[r] = tap / c->x.kernel * c->y.dilation * view.line + tap % c->x.kernel * c->x.dilation * c->channels + i;
       place[r] = (from + r) * c->filters;
     }
+    /* A few filters need no panels. At the very end their last vector would reach beyond the gradient. */
+    const ptrdiff_t begun = (image * c->y.out + first) * c->x.out;
+    const ptrdiff_t behind = (c->batch * c->y.out * c->x.out - begun - depth) * c->filters;
+    const int as_it_is = c->filters <= COLUMNS && (c->filters % LANES == 0 || behind >= COLUMNS);
     float *panel = scratch(2, divided_up(panels(c->across) * COLUMNS * depth, 2));
     for (ptrdiff_t g = 0; g < c->groups; g++) {
-      pack(panel, c->gradient + (image * c->y.out + first) * c->x.out * c->filters + g * c->across, at, depth, 1, c->across);
+      const float *gradient = c->gradient + begun * c->filters + g * c->across;
+      if (!as_it_is) pack(panel, gradient, at, depth, 1, c->across);
       product(&(Product){
-          .a = view.first + g * c->inside, .row = row, .rows = rows, .step = step, .depth = depth, .b = panel,
+          .a = view.first + g * c->inside, .row = row, .rows = rows, .step = step, .depth = depth,
+          .b = as_it_is ? gradient : panel, .ldb = as_it_is ? c->filters : 0,
           .out = s->partial + part * s->size + g * c->across, .place = place, .columns = c->across, .add = unit > begin,
       });
     }

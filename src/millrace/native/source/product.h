@@ -4,7 +4,8 @@
 
 #include "tile.h"
 
-/* out[place[r] + n] (+)= sum over k of a[row[r] + step[k]] * b[k][n], b in panels as `pack` makes them. */
+/* out[place[r] + n] (+)= sum over k of a[row[r] + step[k]] * b[k][n], b in panels as `pack` makes them. Or, with ldb, b as
+   it is, its rows so far apart: it is read in whole vectors, so something must lie behind it. */
 typedef struct Product {
   const float *a;
   const ptrdiff_t *row;
@@ -12,6 +13,7 @@ typedef struct Product {
   const ptrdiff_t *step;
   ptrdiff_t depth;
   const float *b;
+  ptrdiff_t ldb;
   float *out;
   const ptrdiff_t *place;
   ptrdiff_t columns;

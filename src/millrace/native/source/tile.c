@@ -35,16 +35,41 @@ INLINE void compute(const Tile *t, const int rows, const int wide) {
         Vector all = sum[r][w];
         if (add) all += load(out + w * LANES);
         store(out + w * LANES, all);
-      } else {
-        for (int n = 0; n < left; n++) out[w * LANES + n] = (add ? out[w * LANES + n] : 0) + sum[r][w][n];
+      } else if (left > 0) {
+        Vector all = sum[r][w];
+        if (add) all += load_some(out + w * LANES, left);
+        store_some(out + w * LANES, all, left);
       }
     }
   }
 }
 
+/* For so few columns that half a vector holds them. */
+INLINE void compute_narrow(const Tile *t, const int rows) {
+  Half sum[ROWS];
+  const float *a[ROWS];
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++) a[r] = t->a + t->row[r], sum[r] = (Half){0};
+  const float *b = t->b;
+  const ptrdiff_t ldb = t->ldb, depth = t->depth, *step = t->step;
+  for (ptrdiff_t k = 0; k < depth; k++, b += ldb) {
+    const ptrdiff_t s = step[k];
+    const Half across = load_half(b);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) sum[r] += across * a[r][s];
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++) {
+    float *out = t->out + t->place[r];
+    if (t->add) sum[r] += load_few(out, t->columns);
+    store_few(out, sum[r], t->columns);
+  }
+}
+
 #define CASE(n)                                   \
   case n:                                         \
-    if (t->columns > LANES) compute(t, n, WIDE);  \
+    if (t->columns <= LANES / 2) compute_narrow(t, n); \
+    else if (t->columns > LANES) compute(t, n, WIDE);  \
     else compute(t, n, 1);                        \
     break;
 
