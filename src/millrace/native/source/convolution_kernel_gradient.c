@@ -70,6 +70,7 @@ static void gather(const void *data, ptrdiff_t item) {
 
 ROUTINE(convolution_kernel_gradient) {
   Buffer **in = frame->arguments.buffers, *out = frame->results.buffers[0];
+  if (sums_of_nothing(frame)) return NULL;
   Sum s = {.c = described(frame, in[0], out, in[1])};
   Convolution *c = &s.c;
   c->input = in[0]->data, c->gradient = in[1]->data, c->result = out->data;
