@@ -1,9 +1,11 @@
 """Where there are no routines XLA computes everything, and the doctor says why."""
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from millrace.cli import doctor
 from millrace.doctor import chinese, english
 from millrace.engines import compiler, machine, native
 from millrace.native import library
-from millrace.native.build import build, compiled, kinds
+from millrace.native.build import SOURCE, build, compiled, kinds
 from millrace.training.run import Run
 
 CPU = compiler.jax.default_backend() == "cpu"
@@ -124,6 +126,31 @@ def test_a_processor_that_is_too_old_is_told(monkeypatch, tmp_path, c_compiler):
     subprocess.run([*c_compiler, "-shared", "-fPIC", define, str(tmp_path / "old.c"), "-o", made], check=True)
     none = library.opened(tmp_path / "old.so", "old")
     assert none.why == "older" and "AVX2" in said(monkeypatch, none)
+
+
+@pytest.fixture
+def of_another_interface(monkeypatch, tmp_path, c_compiler):
+    """A library that says it is for a version of XLA's interface that there is not."""
+    source = """
+    #include "ffi.h"
+    void *millrace_convolution(Frame *frame) {
+      if (frame->extensions) ((MetadataExtension *)frame->extensions)->metadata->version.major = 9;
+      return 0;
+    }"""
+    (tmp_path / "other.c").write_text(source)
+    made = str(tmp_path / "other.so")
+    words = ["-shared", "-fPIC", "-I", str(SOURCE), str(tmp_path / "other.c"), "-o", made]
+    subprocess.run([*c_compiler, *words], check=True)
+    held = native.target, native.refused, native.offered
+    monkeypatch.setattr(native, "library", lambda: library.Library(ctypes.CDLL(made), "other"))
+    for name, function in zip(("target", "refused", "offered"), held, strict=True):
+        monkeypatch.setattr(native, name, cache(function.__wrapped__))
+
+
+@pytest.mark.skipif(not CPU, reason="routines are for CPUs")
+def test_where_xla_does_not_take_them_it_computes_by_itself(of_another_interface):
+    assert not native.offered() and OWN not in convolved()
+    assert "does not take them" in doctor.routines("cpu") and "version" in doctor.routines("cpu")
 
 
 @pytest.mark.parametrize("why", ["off", "platform", "unbuilt", "stale", "unloadable", "older"])
