@@ -1,9 +1,11 @@
 """Where there are no routines XLA computes everything, and the doctor says why."""
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from millrace.cli import doctor
 from millrace.doctor import chinese, english
 from millrace.engines import compiler, machine, native
 from millrace.native import library
-from millrace.native.build import build, compiled, kinds
+from millrace.native.build import SOURCE, build, compiled, kinds
 from millrace.training.run import Run
 
 CPU = compiler.jax.default_backend() == "cpu"
@@ -126,6 +128,31 @@ def test_a_processor_that_is_too_old_is_told(monkeypatch, tmp_path, c_compiler):
     assert none.why == "older" and "AVX2" in said(monkeypatch, none)
 
 
+@pytest.fixture
+def of_another_interface(monkeypatch, tmp_path, c_compiler):
+    """A library that says it is for a version of XLA's interface that there is not."""
+    source = """
+    #include "ffi.h"
+    void *millrace_convolution(Frame *frame) {
+      if (frame->extensions) ((MetadataExtension *)frame->extensions)->metadata->version.major = 9;
+      return 0;
+    }"""
+    (tmp_path / "other.c").write_text(source)
+    made = str(tmp_path / "other.so")
+    words = ["-shared", "-fPIC", "-I", str(SOURCE), str(tmp_path / "other.c"), "-o", made]
+    subprocess.run([*c_compiler, *words], check=True)
+    held = native.target, native.refused, native.offered
+    monkeypatch.setattr(native, "library", lambda: library.Library(ctypes.CDLL(made), "other"))
+    for name, function in zip(("target", "refused", "offered"), held, strict=True):
+        monkeypatch.setattr(native, name, cache(function.__wrapped__))
+
+
+@pytest.mark.skipif(not CPU, reason="routines are for CPUs")
+def test_where_xla_does_not_take_them_it_computes_by_itself(of_another_interface):
+    assert not native.offered() and OWN not in convolved()
+    assert "does not take them" in doctor.routines("cpu") and "version" in doctor.routines("cpu")
+
+
 @pytest.mark.parametrize("why", ["off", "platform", "unbuilt", "stale", "unloadable", "older"])
 def test_every_reason_has_words_in_both_languages(monkeypatch, why):
     none = library.Library(None, why=why, about="/a/b.so")
@@ -151,9 +178,9 @@ def test_a_compiler_that_fails_or_is_none_is_told(monkeypatch, tmp_path):
     if not kinds():
         pytest.skip("no routines for this system")
     assert "cannot be run" in compiled([str(tmp_path / "cc")], [], tmp_path / "made.so")
-    monkeypatch.setenv("CC", "false --loud")
+    monkeypatch.setenv("CC", f"'{sys.executable}' -c 'raise SystemExit(\"no such instruction\")'")
     libraries, why = build(tmp_path)
-    assert libraries == [] and why.startswith("false --loud failed") and list(tmp_path.iterdir()) == []
+    assert libraries == [] and why.endswith("failed: no such instruction") and list(tmp_path.iterdir()) == []
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert build(tmp_path)[0] == [] and "no C compiler" in build(tmp_path)[1]

@@ -112,6 +112,10 @@ def routines(backend: str, say: Mapping[str, str] = FACTS) -> str:
     """Which of Millrace's own routines are used, or why none are and how to mend that."""
     if backend != "cpu":
         return say["routines-elsewhere"].format(platform=backend)
+    from millrace.engines.native import refused
+
+    if refused():
+        return say["routines-refused"].format(about=refused())
     if machine.routines() != "none":
         return say["routines-used"].format(kind=machine.routines())
     why, about, script = machine.no_routines()

@@ -44,6 +44,7 @@ FACTS = {
     "请先安装编译器（{compiler}），再运行：{build}",
     "routines-stale": "没有：{about} 是用别的源代码编译的，因此一切由 XLA 计算，较慢。重新编译：{build}",
     "routines-unloadable": "没有：系统无法加载编译好的文件（{about}），因此一切由 XLA 计算，较慢。重新编译：{build}",
+    "routines-refused": "没有：当前的 jaxlib 不接受它们，一切由 XLA 计算，较慢。它的说法：{about}",
     "routines-older": "没有：它们需要 AVX2 和 FMA（2013 年起的处理器），一切由 XLA 计算",
     "allocator-keeps": "保留大数组的内存不归还系统，否则每一步都要重新分配内存页",
     "allocator-left": "保持原样：{why}",

@@ -46,6 +46,8 @@ FACTS = {
     "everything, more slowly. To build it again: {build}",
     "routines-unloadable": "none: the system does not load what was built ({about}), so that XLA computes everything, "
     "more slowly. To build it again: {build}",
+    "routines-refused": "none: this jaxlib does not take them, so that XLA computes everything, more slowly. It says: "
+    "{about}",
     "routines-older": "none for this processor: they need AVX2 and FMA (2013). XLA computes everything",
     "allocator-keeps": "keeps the memory of large arrays: fresh pages would fault in every step",
     "allocator-left": "as it was: {why}",

@@ -14,8 +14,21 @@ from millrace.native.library import library
 
 @cache
 def offered() -> bool:
-    """Whether there are routines for this processor."""
-    return library().loaded is not None
+    """Whether there are routines for this processor, and XLA takes them."""
+    return library().loaded is not None and not refused()
+
+
+@cache
+def refused() -> str:
+    """What XLA says against the routines that are there, "" for nothing: another jaxlib may want another interface."""
+    if library().loaded is None:
+        return ""
+    try:
+        jax.devices("cpu")  # what XLA is told before it has started it refuses by not starting at all
+        target("convolution")
+    except Exception as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 @cache
