@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
 PEERS := .venv-bench
+ROUTINES := hatch_build.py src/millrace/native/build.py src/millrace/native/source $(wildcard src/millrace/native/source/*)
 
 .PHONY: docs screenshots site train test test-slow soak check cpp bench bench-gpu bench-input format lint types parity lock clean
 
@@ -79,10 +80,12 @@ lock: $(VENV)/.dev
 $(BIN)/python:
 	$(PYTHON) -m venv --without-pip $(VENV)
 
-$(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml | $(BIN)/python
+# Installing compiles the routines in C, too, so that it is done again where they have changed: after a `git pull`, say.
+$(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml $(ROUTINES) | $(BIN)/python
 	@echo "Setting up $(VENV) (about 750 MB the first time)"
 	$(PIP) -r requirements/run.txt -r requirements/build.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m millrace.native
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
@@ -100,4 +103,4 @@ screenshots: $(VENV)/.dev  ## the pictures of `millrace look` in the documentati
 	$(BIN)/python -m tests.look.screenshots $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) src/millrace/native/built build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

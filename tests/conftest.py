@@ -52,6 +52,14 @@ def known_layers():
 
 
 @pytest.fixture
+def xla_alone(monkeypatch):
+    """Millrace's own routines switched off, as where there is no C compiler: XLA's lowerings are chosen."""
+    from millrace.engines import native
+
+    monkeypatch.setattr(native, "offered", lambda: False)
+
+
+@pytest.fixture
 def millrace(monkeypatch, capsys):
     """Run the command in this process: what it printed, and its exit code."""
     from millrace.cli.main import main

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import onnxruntime
-from millrace.inference.onnx.exporting import to_onnx
 
 import millrace as mr
 from benchmarks.contenders.inputs import examples
 from benchmarks.contenders.millrace import count
 from benchmarks.contenders.millrace_networks import network
+from millrace.inference.onnx.exporting import to_onnx
 from millrace.inference.predictor import Predictor
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOMS = {
     "inference", "layers", "functional", "engines", "training", "models", "explain", "experiments", "data", "ops", "ir",
-    "cli", "api", "words", "concepts", "look", "doctor", "diagnosis",
+    "cli", "api", "words", "concepts", "look", "doctor", "diagnosis", "native",
 }  # fmt: skip
 
 

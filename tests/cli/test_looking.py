@@ -53,7 +53,7 @@ def test_a_plan_is_traced_and_never_compiled(millrace, monkeypatch):
     assert millrace("explain", "mlp", "--plan")[2] == 0
 
 
-def test_the_plan_names_split_convolutions(millrace, monkeypatch):
+def test_the_plan_names_split_convolutions(millrace, monkeypatch, xla_alone):
     def small():
         conv = mr.layers.Conv2D(4, 3, groups=2, name="conv2")
         return mr.Sequential([mr.Input((6, 6, 4)), conv, mr.layers.Flatten(), mr.layers.Dense(3, "softmax")])
@@ -156,7 +156,18 @@ def test_the_doctor_says_what_is_here(millrace, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS_FOR_A_TEST", "1")
     out, _, code = millrace("doctor")
     assert code == 0
-    for name in ("versions", "platform", "processor", "cores", "memory", "engine", "YNNPACK", "allocator", "cache"):
+    for name in (
+        "versions",
+        "platform",
+        "processor",
+        "cores",
+        "memory",
+        "engine",
+        "YNNPACK",
+        "routines",
+        "allocator",
+        "cache",
+    ):
         assert re.search(rf"^{name} ", out, re.M), name
     assert f"numpy {np.__version__}" in out.replace("\n", " ")
     assert "XLA_FLAGS_FOR_A_TEST=1" in out

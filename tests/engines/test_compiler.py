@@ -124,7 +124,7 @@ def test_versions_say_what_compiled_it():
     assert set(xla.versions()) == {"jax", "jaxlib"}
 
 
-def test_lowering_choices_are_noted_with_their_reason():
+def test_lowering_choices_are_noted_with_their_reason(xla_alone):
     x = mr.Input((8, 8, 4), name="x", batch_size=1)
     y = mr.conv(x, mr.ones((3, 3, 2, 4)), groups=2)
     f = mr.function([x], y, engine="xla")

@@ -39,7 +39,7 @@ def test_a_few_rows_by_a_large_transposed_matrix(monkeypatch):
 
 @pytest.mark.skipif(not CPU, reason="chosen on CPUs")
 @pytest.mark.parametrize("strides", [1, 2])
-def test_a_kernel_larger_than_its_map(strides):
+def test_a_kernel_larger_than_its_map(xla_alone, strides):
     """2 x 2 maps under kernels of 3 x 3: XLA by itself takes naive loops there."""
     got, expected, notes = both(
         lambda x, k: mr.conv(x, k, strides, padding=((1, 1), (1, 1))), rows(0, 2, 2, 2, 4), rows(1, 3, 3, 4, 5)

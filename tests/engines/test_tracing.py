@@ -52,7 +52,7 @@ def test_the_operations_of_a_loop_count_for_the_loops_node():
     assert max(spent, key=spent.get) == "Scan"
 
 
-def test_choices_are_known_without_compiling():
+def test_choices_are_known_without_compiling(xla_alone):
     x = mr.Input((8, 8, 4), name="x")
     kernel = mr.Variable(np.ones((3, 3, 2, 6), np.float32), name="kernel")
     out = mr.conv(x, kernel.value, padding="same", groups=2)

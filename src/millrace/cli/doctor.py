@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -90,6 +92,7 @@ def facts(set_by_user: dict[str, str], say: Mapping[str, str]) -> list[tuple[str
     found += [
         (say["engine"], say["xla-named" if named else "xla"].format(platform=engine.platform, devices=named)),
         (say["ynnpack"], ynnpack(engine.platform, versions["jaxlib"], say)),
+        (say["routines"], routines(engine.platform, say)),
         (say["allocator"], allocator(ALLOCATOR, say)),
         (say["cache"], cache(getattr(jax.config, "jax_compilation_cache_dir", None), cache_directory(), say)),
     ]
@@ -103,6 +106,18 @@ def ynnpack(backend: str, jaxlib: str, say: Mapping[str, str] = FACTS) -> str:
     from millrace.engines.plan import UNSAFE_YNNPACK
 
     return say["ynnpack-unsafe" if jaxlib in UNSAFE_YNNPACK else "ynnpack-fine"].format(version=jaxlib)
+
+
+def routines(backend: str, say: Mapping[str, str] = FACTS) -> str:
+    """Which of Millrace's own routines are used, or why none are and how to mend that."""
+    if backend != "cpu":
+        return say["routines-elsewhere"].format(platform=backend)
+    if machine.routines() != "none":
+        return say["routines-used"].format(kind=machine.routines())
+    why, about, script = machine.no_routines()
+    compiler = "xcode-select --install" if platform.system() == "Darwin" else "apt-get install gcc"
+    build = shlex.join([sys.executable, script])
+    return say[f"routines-{why}"].format(about=about, compiler=compiler, build=build)
 
 
 def cache(in_use: str | None, ours: Path, say: Mapping[str, str] = FACTS) -> str:

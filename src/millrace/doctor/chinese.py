@@ -22,6 +22,7 @@ FACTS = {
     "memory": "内存",
     "engine": "引擎",
     "ynnpack": "YNNPACK",
+    "routines": "C 例程",
     "allocator": "内存分配器",
     "cache": "编译缓存",
     "settings": "环境设置",
@@ -35,6 +36,15 @@ FACTS = {
     "原本由它加速的计算现在较慢。",
     "ynnpack-fine": "jaxlib {version} 中没有已知错误；在它较快的地方使用（运行 `millrace explain --plan MODEL` "
     "可查看是哪些地方）",
+    "routines-used": "已启用，为 {kind} 编译",
+    "routines-elsewhere": "只用于 CPU，在 {platform} 上不使用",
+    "routines-off": "没有：MILLRACE_NATIVE={about} 关闭了它们，一切由 XLA 计算，较慢",
+    "routines-platform": "没有：不支持这种处理器或系统，一切由 XLA 计算",
+    "routines-unbuilt": "没有：安装 Millrace 时未能编译，多半是因为没有 C 编译器，因此一切由 XLA 计算，较慢。"
+    "请先安装编译器（{compiler}），再运行：{build}",
+    "routines-stale": "没有：{about} 是用别的源代码编译的，因此一切由 XLA 计算，较慢。重新编译：{build}",
+    "routines-unloadable": "没有：系统无法加载编译好的文件（{about}），因此一切由 XLA 计算，较慢。重新编译：{build}",
+    "routines-older": "没有：它们需要 AVX2 和 FMA（2013 年起的处理器），一切由 XLA 计算",
     "allocator-keeps": "保留大数组的内存不归还系统，否则每一步都要重新分配内存页",
     "allocator-left": "保持原样：{why}",
     "cache-none": "没有：无法写入 {folder}，因此每次运行都要重新编译。可以用 MILLRACE_CACHE 指定另一个目录。",

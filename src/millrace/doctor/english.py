@@ -22,6 +22,7 @@ FACTS = {
     "memory": "memory",
     "engine": "engine",
     "ynnpack": "YNNPACK",
+    "routines": "routines",
     "allocator": "allocator",
     "cache": "cache",
     "settings": "settings",
@@ -35,6 +36,17 @@ FACTS = {
     "slower now.",
     "ynnpack-fine": "no fault known in jaxlib {version}; in use where it is fast (`millrace explain --plan MODEL` says "
     "where)",
+    "routines-used": "in C, built for {kind}",
+    "routines-elsewhere": "in C for processors only, not used on {platform}",
+    "routines-off": "none, as MILLRACE_NATIVE={about} says: XLA computes everything, more slowly",
+    "routines-platform": "none for this kind of processor or system: XLA computes everything",
+    "routines-unbuilt": "none were built when Millrace was installed, most often for want of a C compiler, so that "
+    "XLA computes everything, more slowly. Install one ({compiler}), then: {build}",
+    "routines-stale": "none: {about} was built from other sources than those that are here, so that XLA computes "
+    "everything, more slowly. To build it again: {build}",
+    "routines-unloadable": "none: the system does not load what was built ({about}), so that XLA computes everything, "
+    "more slowly. To build it again: {build}",
+    "routines-older": "none for this processor: they need AVX2 and FMA (2013). XLA computes everything",
     "allocator-keeps": "keeps the memory of large arrays: fresh pages would fault in every step",
     "allocator-left": "as it was: {why}",
     "cache-none": "none: {folder} cannot be written, so every run compiles anew. MILLRACE_CACHE names another "

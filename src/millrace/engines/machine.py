@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from millrace.native.build import BUILT
+from millrace.native.library import library
+
 PACKAGES = ("millrace", "numpy", "ml_dtypes", "jax", "jaxlib")
 SETTINGS = ("MILLRACE_", "JAX_", "XLA_", "TF_CPP_", "OMP_", "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "CUDA_VISIBLE_")
 
@@ -31,6 +34,19 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "absent"
     return found
+
+
+def routines() -> str:
+    """The kind of processor that the routines in C which are used here were built for; "none" where XLA computes all.
+
+    Results differ by rounding between one kind and another.
+    """
+    return library().kind or "none"
+
+
+def no_routines() -> tuple[str, str, str]:
+    """Why none are used, in a word (native/library.py has them all), about what, and the script that builds them."""
+    return library().why, library().about, str(BUILT.parent / "build.py")
 
 
 def processor() -> str:

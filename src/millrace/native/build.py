@@ -20,10 +20,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SOURCE, BUILT = HERE / "source", HERE / "built"
 
-# The kinds of processor, best first, and what the compiler is told for each. An x86 older than 2013 has none.
+# The kinds of processor, best first, and what the compiler is told for each. An x86 older than 2013 has none. The
+# names are the first processors of each kind: compilers before GCC 11 and clang 12 do not know "x86-64-v3".
 X86 = {
-    "x86-64-v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
-    "x86-64-v3": ["-march=x86-64-v3"],
+    "x86-64-v4": ["-march=skylake-avx512", "-mtune=generic", "-mprefer-vector-width=512"],
+    "x86-64-v3": ["-march=haswell", "-mtune=generic"],
 }
 KINDS: dict[str, dict[str, list[str]]] = {
     "x86_64": X86, "amd64": X86, "aarch64": {"aarch64": []}, "arm64": {"arm64": []},
@@ -47,8 +48,8 @@ def kinds() -> dict[str, list[str]]:
 
 
 def fingerprint() -> str:
-    """What the source is, in 16 letters: a library that was built from other source is not used."""
-    digest = hashlib.sha256()
+    """What source and flags are, in 16 letters: a library that was built from others is not used."""
+    digest = hashlib.sha256(repr((FLAGS, KINDS)).encode())
     for path in sorted(SOURCE.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -63,30 +64,33 @@ def compiler() -> list[str] | None:
 
 
 def build(into: Path = BUILT) -> tuple[list[Path], str]:
-    """The libraries that were built, and, where there is none, why."""
+    """The libraries that were built, best first, and, where one could not be, why."""
     command, wanted = compiler(), kinds()
     if not wanted:
         return [], f"there are no routines for {platform.machine()} on {platform.system()}"
     if command is None:
         return [], "no C compiler was found (apt install gcc, or xcode-select --install)"
-    into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into) as half_written:
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=into) as half_written, ThreadPoolExecutor() as pool:
+            made = [Path(half_written) / f"{kind}.so" for kind in wanted]
+            errors = list(pool.map(compiled, [command] * len(made), wanted.values(), made))
+            built = [path.replace(into / path.name) for path, error in zip(made, errors, strict=True) if not error]
+    except OSError as error:
+        return [], f"{into} cannot be written: {error.strerror}"
+    return built, next(filter(None, errors), "")
 
-        def one(kind: str) -> tuple[Path | None, str]:
-            made = Path(half_written) / f"{kind}.so"
-            define = f'-DFINGERPRINT="{fingerprint()}"'
-            words = [*command, *FLAGS, *wanted[kind], define, *map(str, sorted(SOURCE.glob("*.c"))), "-o", str(made)]
-            try:
-                done = subprocess.run([*words, "-lm", "-lpthread"], capture_output=True, text=True)
-            except OSError as error:
-                return None, str(error)
-            if done.returncode != 0:
-                return None, f"{' '.join(command)} failed: {done.stderr.strip()[:2000]}"
-            return made.replace(into / made.name), ""
 
-        with ThreadPoolExecutor() as pool:
-            results = list(pool.map(one, wanted))
-    return [path for path, _ in results if path], next((why for path, why in results if not path), "")
+def compiled(command: list[str], flags: list[str], made: Path) -> str:
+    """Compile all sources into one library; what went wrong, or ""."""
+    define = f'-DFINGERPRINT="{fingerprint()}"'
+    sources = [str(path) for path in sorted(SOURCE.glob("*.c"))]
+    words = [*command, *FLAGS, *flags, define, *sources, "-o", str(made), "-lm", "-lpthread"]
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        return f"{command[0]} cannot be run: {error.strerror}"
+    return "" if done.returncode == 0 else f"{shlex.join(command)} failed: {done.stderr.strip()[:2000]}"
 
 
 if __name__ == "__main__":

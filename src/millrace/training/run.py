@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from millrace.diagnosis.record import Record
+from millrace.engines.machine import routines
 from millrace.ir.errors import FileError
 from millrace.ir.text import text
 from millrace.training.callbacks import Callback, Checkpoint, JsonLines, Measurements, TensorBoard, read_lines
@@ -169,6 +170,7 @@ class Run:
                 versions[package] = version(package)
             except PackageNotFoundError:
                 continue
+        versions["routines"] = routines()
         self._write("config.json", json.dumps({**config, "versions": versions}, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:

@@ -22,6 +22,9 @@ typedef struct Convolution {
    strides, padding before, dilation, each for y and x, and groups. */
 Convolution described(const Frame *frame, const Buffer *input, const Buffer *kernel, const Buffer *output);
 
+/* Whether the sums are over nothing, as those over an empty batch: then the result is zero, and done. */
+int sums_of_nothing(const Frame *frame);
+
 typedef struct View { /* images [*, lines, columns, channels]: strides in floats */
   const float *first;
   ptrdiff_t line, image;

@@ -1,4 +1,5 @@
 #include "convolution.h"
+#include "winograd.h"
 
 #include <stdlib.h>
 
@@ -85,9 +86,22 @@ static void spread(const void *data, ptrdiff_t item) {
 
 ROUTINE(convolution_input_gradient) {
   Buffer **in = frame->arguments.buffers, *out = frame->results.buffers[0];
+  if (sums_of_nothing(frame)) return NULL;
   Backward b = {.c = described(frame, out, in[1], in[0])};
   Convolution *c = &b.c;
   c->gradient = in[0]->data, c->kernel = in[1]->data, c->result = out->data;
+  if (is_winograd(c)) {
+    void *error = NULL;
+    for (ptrdiff_t g = 0; g < c->groups && !error; g++)
+      error = winograd(frame, &(Winograd){
+          .images = c->gradient, .high = c->y.out, .wide = c->x.out, .in_all = c->filters, .low_y = 2 - c->y.low,
+          .low_x = 2 - c->x.low, .channels = c->across, .first_in = g * c->across,
+          .out = c->result, .out_high = c->y.size, .out_wide = c->x.size, .out_all = c->channels, .filters = c->inside,
+          .first_out = g * c->inside, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters,
+          .turned = 1,
+      });
+    return error;
+  }
   if (has_few_channels(c)) return few_channels_gradient(frame, c);
   const ptrdiff_t taps = c->y.kernel * c->x.kernel;
   b.phases = c->y.stride * c->x.stride, b.all = panels(c->inside);

@@ -1,4 +1,5 @@
 #include "convolution.h"
+#include "winograd.h"
 
 #include <stdlib.h>
 
@@ -69,9 +70,11 @@ static void gather(const void *data, ptrdiff_t item) {
 
 ROUTINE(convolution_kernel_gradient) {
   Buffer **in = frame->arguments.buffers, *out = frame->results.buffers[0];
+  if (sums_of_nothing(frame)) return NULL;
   Sum s = {.c = described(frame, in[0], out, in[1])};
   Convolution *c = &s.c;
   c->input = in[0]->data, c->gradient = in[1]->data, c->result = out->data;
+  if (is_winograd(c)) return winograd_kernel_gradient(frame, c);
   s.rows = c->y.kernel * c->x.kernel * c->inside, s.size = s.rows * c->filters;
   s.images = least(c->batch, most(1, 192 / (c->y.out * c->x.out)));
   s.lines = s.images > 1 ? c->y.out : least(c->y.out, divided_up(256, c->x.out));

@@ -122,7 +122,13 @@ static inline const int64_t *how(const Frame *frame) { return ((const Array *)fr
 static inline float *argument(const Frame *frame, int n) { return frame->arguments.buffers[n]->data; }
 static inline float *result(const Frame *frame, int n) { return frame->results.buffers[n]->data; }
 
-/* Whether there is work to do; what XLA asks for before, it is told. */
+static inline int64_t elements(const Buffer *buffer) {
+  int64_t count = 1;
+  for (int64_t n = 0; n < buffer->rank; n++) count *= buffer->shape[n];
+  return count;
+}
+
+/* Whether there is work to do: results of an empty batch, say, have no numbers. What XLA asks for before, it is told. */
 static inline int asked_to_run(const Frame *frame) {
   for (Extension *extension = frame->extensions; extension; extension = extension->next)
     if (extension->type == 1) {
@@ -132,7 +138,10 @@ static inline int asked_to_run(const Frame *frame) {
       metadata->traits = 0;
       return 0;
     }
-  return frame->stage == 3;
+  if (frame->stage != 3) return 0;
+  for (int64_t n = 0; n < frame->results.count; n++)
+    if (elements(frame->results.buffers[n])) return 1;
+  return 0;
 }
 
 static inline void *no_memory(const Frame *frame) {
@@ -140,7 +149,8 @@ static inline void *no_memory(const Frame *frame) {
   return frame->api->error_create(&arguments);
 }
 
-/* ROUTINE(name) { ... } defines what a program calls as millrace.name; it returns NULL, or an error. */
+/* ROUTINE(name) { ... } defines what a program calls as millrace.name; it returns NULL, or an error. Some result has
+   numbers; an argument may have none. */
 #define ROUTINE(name)                               \
   static void *run_##name(const Frame *frame);      \
   void *millrace_##name(Frame *frame) {             \

@@ -4,10 +4,10 @@
 INLINE void compute(const Tile *t, const int rows, const int wide) {
   Vector sum[ROWS][WIDE];
   const float *a[ROWS];
-#pragma GCC unroll 16
+  UNROLL
   for (int r = 0; r < rows; r++) {
     a[r] = t->a + t->row[r];
-#pragma GCC unroll 4
+    UNROLL
     for (int w = 0; w < wide; w++) sum[r][w] = (Vector){0};
   }
   const float *b = t->b;
@@ -15,20 +15,20 @@ INLINE void compute(const Tile *t, const int rows, const int wide) {
   for (ptrdiff_t k = 0; k < depth; k++, b += ldb) {
     const ptrdiff_t s = step[k];
     Vector across[WIDE];
-#pragma GCC unroll 4
+    UNROLL
     for (int w = 0; w < wide; w++) across[w] = load(b + w * LANES);
-#pragma GCC unroll 16
+    UNROLL
     for (int r = 0; r < rows; r++) {
       const float x = a[r][s];
-#pragma GCC unroll 4
+      UNROLL
       for (int w = 0; w < wide; w++) sum[r][w] += across[w] * x;
     }
   }
   const int columns = t->columns, add = t->add;
-#pragma GCC unroll 16
+  UNROLL
   for (int r = 0; r < rows; r++) {
     float *out = t->out + t->place[r];
-#pragma GCC unroll 4
+    UNROLL
     for (int w = 0; w < wide; w++) {
       const int left = columns - w * LANES;
       if (left >= LANES) {

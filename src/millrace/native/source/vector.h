@@ -28,6 +28,14 @@ typedef int Lanes __attribute__((vector_size(LANES * 4))); /* what comparing two
 /* Half of one: as many of these are multiplied at a time as of whole ones, twice as often, where whole ones take two turns. */
 typedef float Half __attribute__((vector_size(LANES * 2), aligned(4), may_alias));
 
+/* Before a loop whose count is known: unrolled whole, so that an array of vectors lies in registers. clang does that only
+   where it is not told a number: a third of the speed else (clang 14, Zen 4). */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE Vector load(const float *from) { return *(const Vector *)from; }
