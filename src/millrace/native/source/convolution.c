@@ -108,7 +108,7 @@ ROUTINE(convolution) {
     void *error = NULL;
     for (ptrdiff_t g = 0; g < c->groups && !error; g++)
       error = winograd(frame, &(Winograd){
-          .images = c->input, .high = c->y.size, .wide = c->x.size, .in_all = c->channels, .low_y = c->y.low,
+          .size = c->y.kernel + 1, .images = c->input, .high = c->y.size, .wide = c->x.size, .in_all = c->channels, .low_y = c->y.low,
           .low_x = c->x.low, .channels = c->inside, .first_in = g * c->inside,
           .out = c->result, .out_high = c->y.out, .out_wide = c->x.out, .out_all = c->filters, .filters = c->across,
           .first_out = g * c->across, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters,

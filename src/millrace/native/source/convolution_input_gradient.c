@@ -94,8 +94,8 @@ ROUTINE(convolution_input_gradient) {
     void *error = NULL;
     for (ptrdiff_t g = 0; g < c->groups && !error; g++)
       error = winograd(frame, &(Winograd){
-          .images = c->gradient, .high = c->y.out, .wide = c->x.out, .in_all = c->filters, .low_y = 2 - c->y.low,
-          .low_x = 2 - c->x.low, .channels = c->across, .first_in = g * c->across,
+          .size = c->y.kernel + 1, .images = c->gradient, .high = c->y.out, .wide = c->x.out, .in_all = c->filters, .low_y = c->y.kernel - 1 - c->y.low,
+          .low_x = c->x.kernel - 1 - c->x.low, .channels = c->across, .first_in = g * c->across,
           .out = c->result, .out_high = c->y.size, .out_wide = c->x.size, .out_all = c->channels, .filters = c->inside,
           .first_out = g * c->inside, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters,
           .turned = 1,
