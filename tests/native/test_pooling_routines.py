@@ -1,18 +1,15 @@
-"""Poolings by Millrace's own routines, beside what the operations say of themselves in float64."""
+"""Poolings in C, and convolutions with few channels or filters, beside their definitions in float64."""
 
 import numpy as np
 import pytest
+from calling import Pool
+from test_convolution_routines import by
 
-import millrace.api  # noqa: F401  # composites need the whole vocabulary
-from millrace.engines import native
-from millrace.engines.low import Low
-from millrace.engines.xla import jax
+import millrace.api  # noqa: F401  # an average's definition needs the whole vocabulary
 from millrace.ir.types import TensorType
 from millrace.ops.averaging import AveragePool, AveragePoolGradient
 from millrace.ops.convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
 from millrace.ops.pooling import MaxPool, MaxPoolGradient
-
-pytestmark = pytest.mark.skipif(not native.offered(), reason="there are no routines for this machine")
 
 # batch, spatial, channels; window, strides, padding
 CASES = {
@@ -34,13 +31,14 @@ NUMBERS = {
 }
 
 
-def agree(op, *arrays):
-    low = Low("cpu")
-    got = np.asarray(jax.jit(lambda *xs: op.lower(low, *xs))(*arrays))
-    assert [choice for _, choice, _ in low.notes] == ["routine of its own"]
+def agree(libraries, op, *arrays):
+    """Each library gives the definition's numbers, the same bits however many threads there are."""
     with np.errstate(invalid="ignore"):
-        want = op.evaluate(*(x.astype(np.float64) for x in arrays))
-    np.testing.assert_allclose(got, want, rtol=2e-6, atol=4e-6, err_msg=str(op))
+        expected = op.evaluate(*(x.astype(np.float64) for x in arrays))
+    for kind, library in libraries.items():
+        got = by(library, op, arrays, Pool(3))
+        np.testing.assert_allclose(got, expected, rtol=2e-6, atol=4e-6, err_msg=f"{op} for {kind}")
+        np.testing.assert_array_equal(got, by(library, op, arrays, Pool(1)))
 
 
 def case(name, numbers="plain"):
@@ -52,24 +50,24 @@ def case(name, numbers="plain"):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("numbers", NUMBERS)
-def test_max_pooling_and_its_gradient(name, numbers):
+def test_max_pooling_and_its_gradient(libraries, name, numbers):
     x, g, geometry = case(name, numbers)
-    agree(MaxPool(*geometry), x)
-    agree(MaxPoolGradient(*geometry), x, g)
+    agree(libraries, MaxPool(*geometry), x)
+    agree(libraries, MaxPoolGradient(*geometry), x, g)
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("counted", [False, True])
-def test_average_pooling_and_its_gradient(name, counted):
+def test_average_pooling_and_its_gradient(libraries, name, counted):
     x, g, geometry = case(name)
-    agree(AveragePool(*geometry, counted), x)
-    agree(AveragePoolGradient(x.shape[1:-1], *geometry, counted), g)
+    agree(libraries, AveragePool(*geometry, counted), x)
+    agree(libraries, AveragePoolGradient(x.shape[1:-1], *geometry, counted), g)
 
 
-def test_a_mean_of_what_is_not_finite_is_not_finite():
+def test_a_mean_of_what_is_not_finite_is_not_finite(libraries):
     for numbers in ("infinite", "not numbers"):
         x, _, geometry = case("halves", numbers)
-        agree(AveragePool(*geometry), x)
+        agree(libraries, AveragePool(*geometry), x)
 
 
 # batch, spatial, channels; kernel, filters; strides, padding, dilation: too few channels or filters to fill a vector
@@ -85,13 +83,13 @@ FEW = {
 
 
 @pytest.mark.parametrize("name", FEW)
-def test_convolutions_with_few_channels_or_filters(name):
+def test_convolutions_with_few_channels_or_filters(libraries, name):
     shape, kernel, filters, *geometry = FEW[name]
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, shape).astype(np.float32)
     w = rng.uniform(-1, 1, (*kernel, shape[-1], filters)).astype(np.float32)
     forward = Convolution(*geometry)
     g = rng.uniform(-1, 1, forward.infer(TensorType.of(x), TensorType.of(w)).shape).astype(np.float32)
-    agree(forward, x, w)
-    agree(ConvolutionInputGradient(shape[1:-1], *geometry), g, w)
-    agree(ConvolutionKernelGradient(kernel, *geometry), x, g)
+    agree(libraries, forward, x, w)
+    agree(libraries, ConvolutionInputGradient(shape[1:-1], *geometry), g, w)
+    agree(libraries, ConvolutionKernelGradient(kernel, *geometry), x, g)
