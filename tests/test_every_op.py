@@ -19,7 +19,14 @@ TESTED = sorted((op for op in OPS.values() if issubclass(op, (Primitive, Composi
 every_op = pytest.mark.parametrize("op", TESTED, ids=lambda op: op.__name__)
 
 # Formulas that are a search or a loop are tested by hand-written cases in tests/ops instead.
-NO_FORMULA = {"BatchNormalization", "LocalResponseNormalizationGradient", "MaxPoolGradient", "MaxPoolGather", "Scan"}
+NO_FORMULA = {
+    "AveragePoolGradient",
+    "BatchNormalization",
+    "LocalResponseNormalizationGradient",
+    "MaxPoolGradient",
+    "MaxPoolGather",
+    "Scan",
+}
 
 
 def samples(op):

@@ -23,6 +23,7 @@ from millrace.ir.types import TensorType, widened
 
 # What belongs to training, or draws numbers: refused, each with its reason.
 REFUSED = {
+    "AveragePoolGradient": "belongs to a gradient",
     "ConvolutionKernelGradient": "belongs to a gradient", "MaxPoolGather": "belongs to a gradient",
     "MaxPoolGradient": "belongs to a gradient", "RandomBits": "no generator", "Dropout": "no generator",
 }  # fmt: skip

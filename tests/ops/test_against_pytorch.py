@@ -77,6 +77,7 @@ def local_response(*parameters):
 
 
 CONV = ("Convolution", "ConvolutionInputGradient", "ConvolutionKernelGradient")
+AVERAGE_POOL = ("AveragePool", "AveragePoolGradient")
 MAX_POOL = ("MaxPool", "MaxPoolGradient")
 LOCAL_RESPONSE = ("LocalResponseNormalization", "LocalResponseNormalizationGradient")
 
@@ -229,13 +230,13 @@ CASES = {
         gradients_of_gradients(max_pool(3, 2, 1)),
         ["MaxPoolGradient", "MaxPoolGather"],
     ),
-    "avg_pool1d": (average_pool(3, 2, 1), ["AveragePool"]),
-    "avg_pool2d": (average_pool((2, 3), (1, 2), 1), ["AveragePool"]),
-    "avg_pool3d": (average_pool(2, (2, 1, 2), 1), ["AveragePool"]),
-    "avg_pool1d_counting_padding": (average_pool(3, 2, 1, count_padding=True), ["AveragePool"]),
-    "avg_pool2d_counting_padding": (average_pool((2, 3), (1, 2), 1, count_padding=True), ["AveragePool"]),
-    "avg_pool3d_counting_padding": (average_pool(2, (2, 1, 2), 1, count_padding=True), ["AveragePool"]),
-    "avg_pool2d_overlapping": (average_pool(3, 2), ["AveragePool"]),
+    "avg_pool1d": (average_pool(3, 2, 1), AVERAGE_POOL),
+    "avg_pool2d": (average_pool((2, 3), (1, 2), 1), AVERAGE_POOL),
+    "avg_pool3d": (average_pool(2, (2, 1, 2), 1), AVERAGE_POOL),
+    "avg_pool1d_counting_padding": (average_pool(3, 2, 1, count_padding=True), AVERAGE_POOL),
+    "avg_pool2d_counting_padding": (average_pool((2, 3), (1, 2), 1, count_padding=True), AVERAGE_POOL),
+    "avg_pool3d_counting_padding": (average_pool(2, (2, 1, 2), 1, count_padding=True), AVERAGE_POOL),
+    "avg_pool2d_overlapping": (average_pool(3, 2), AVERAGE_POOL),
     "rnn": (rnn, ["Scan"]),
     "rnn_reversed": (lambda *xs: rnn(*xs, reverse=True), ["Scan"]),
     "rnn_gradient_of_gradient": (gradient_penalty(rnn), ["Scan"]),

@@ -10,6 +10,7 @@ import millrace as mr
 from millrace.ir.core import OPS
 from millrace.ir.leaves import Placeholder
 from millrace.ir.types import TensorType
+from millrace.ops.averaging import AveragePool, WindowSum
 from millrace.ops.compare import Cast
 from millrace.ops.contract import Dot
 from millrace.ops.convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
@@ -18,7 +19,7 @@ from millrace.ops.index import Iota
 from millrace.ops.mixing import MixUp
 from millrace.ops.normalization import SoftmaxCrossEntropy
 from millrace.ops.once import Once
-from millrace.ops.pooling import AveragePool, MaxPool, MaxPoolGather, MaxPoolGradient, WindowSum
+from millrace.ops.pooling import MaxPool, MaxPoolGather, MaxPoolGradient
 from millrace.ops.random import Dropout, RandomBits, threefry2x32
 from millrace.ops.shape import Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose
 from millrace.ops.sharding import Shard

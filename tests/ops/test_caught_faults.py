@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import millrace as mr
-from millrace.ops.pooling import MaxPool, WindowSum
+from millrace.ops.averaging import WindowSum
+from millrace.ops.pooling import MaxPool
 
 both = pytest.mark.parametrize("engine", ["numpy", "xla"])
 

@@ -12,7 +12,7 @@ from millrace.functional.reductions import sum as sum_
 from millrace.functional.shaping import reshape, transpose
 from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError, ShapeError
-from millrace.ops import convolution, pooling
+from millrace.ops import averaging, convolution, pooling
 from millrace.ops.contract import Dot
 
 
@@ -208,4 +208,4 @@ def average_pool(
 ) -> Value:
     """The mean of each window; padding counts only where `count_padding`.  Source: Keras average_pool."""
     x = as_value(x)
-    return pooling.AveragePool(**_pool_arguments(x, pool_size, strides, padding), count_padding=count_padding)(x)
+    return averaging.AveragePool(**_pool_arguments(x, pool_size, strides, padding), count_padding=count_padding)(x)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.ops import (
     arithmetic,
+    averaging,
     compare,
     contract,
     convolution,
@@ -25,6 +26,7 @@ from millrace.ops import (
 
 __all__ = [
     "arithmetic",
+    "averaging",
     "compare",
     "contract",
     "convolution",

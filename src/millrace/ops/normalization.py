@@ -13,8 +13,8 @@ from millrace.ir.dims import same
 from millrace.ir.errors import ShapeError
 from millrace.ir.formula import Formula, at, indices
 from millrace.ir.types import TensorType
+from millrace.ops.averaging import WindowSum
 from millrace.ops.index import require_indices
-from millrace.ops.pooling import WindowSum
 from millrace.ops.sampling import bad_types, tensor, uniform
 
 WHY = "the gradient is twice as fast as in two passes of XLA's on a CPU"

@@ -7,13 +7,12 @@ the greatest, the first one (in row order) takes the whole gradient, as in PyTor
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from millrace.ir.composite import Composite
 from millrace.ir.core import Primitive, Sample, Value, require_float, require_same
 from millrace.ir.dims import Size, same
 from millrace.ir.errors import ShapeError
@@ -111,7 +110,7 @@ class _Pool(Primitive, abstract=True):
         return position, spatial, loops
 
 
-def _cases(rng: np.random.Generator) -> list[tuple[dict[str, Any], np.ndarray]]:
+def cases(rng: np.random.Generator) -> list[tuple[dict[str, Any], np.ndarray]]:
     def case(spatial: tuple[int, ...], window: tuple[int, ...], strides: tuple[int, ...], padding: Pads) -> Any:
         return {"window": window, "strides": strides, "padding": padding}, distinct(rng, (2, *spatial, 2))
 
@@ -124,7 +123,7 @@ def _cases(rng: np.random.Generator) -> list[tuple[dict[str, Any], np.ndarray]]:
     ]
 
 
-def _errors(op: Any, *rest: TensorType) -> list:
+def errors_of(op: Any, *rest: TensorType) -> list:
     x = tensor("float32", 2, 5, 5, 3)
     return [
         bad_types(op((7, 7), (1, 1), ((0, 0), (0, 0))), "larger than x", x, *rest),
@@ -192,17 +191,17 @@ class MaxPool(_Pool):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
-        return [Sample(cls(**attributes), (x,)) for attributes, x in _cases(rng)]
+        return [Sample(cls(**attributes), (x,)) for attributes, x in cases(rng)]
 
     @classmethod
     def errors(cls) -> list:
         return [
-            *_errors(cls),
+            *errors_of(cls),
             bad_types(cls((2,), (2,), ((0, 0),)), "floating-point", tensor("int32", 1, 4, 1)),
         ]
 
 
-def _with_output(op: Any, x: TensorType, g: TensorType) -> None:
+def with_output(op: Any, x: TensorType, g: TensorType) -> None:
     expected = pooled(op, x)
     require_same(op, x.with_shape(), g.with_shape())
     if g.ndim != expected.ndim or not all(same(*ab) for ab in zip(g.shape, expected.shape, strict=True)):
@@ -224,7 +223,7 @@ class MaxPoolGradient(_Pool):
     padding: Pads
 
     def infer(self, x: TensorType, g: TensorType) -> TensorType:
-        _with_output(self, x, g)
+        with_output(self, x, g)
         return x
 
     def evaluate(self, x: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -269,7 +268,7 @@ class MaxPoolGradient(_Pool):
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
         made = []
-        for attributes, x in _cases(rng):
+        for attributes, x in cases(rng):
             op = cls(**attributes)
             made.append(Sample(op, (x, uniform(rng, pooled(op, TensorType.of(x)).shape))))
         return made
@@ -278,7 +277,7 @@ class MaxPoolGradient(_Pool):
     def errors(cls) -> list:
         g = tensor("float32", 2, 2, 2, 3)
         wrong = bad_types(cls((2, 2), (1, 1), ((0, 0), (0, 0))), "its gradient is", tensor("float32", 2, 5, 5, 3), g)
-        return [*_errors(cls, g), wrong]
+        return [*errors_of(cls, g), wrong]
 
 
 @dataclass(frozen=True)
@@ -323,173 +322,8 @@ class MaxPoolGather(_Pool):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
-        return [Sample(cls(**attributes), (x, uniform(rng, x.shape))) for attributes, x in _cases(rng)]
+        return [Sample(cls(**attributes), (x, uniform(rng, x.shape))) for attributes, x in cases(rng)]
 
     @classmethod
     def errors(cls) -> list:
-        return _errors(cls, tensor("float32", 2, 5, 5, 3))
-
-
-@dataclass(frozen=True)
-class WindowSum(Primitive):
-    """The sum of each window, over any axes: window, strides and padding name every axis of x.
-
-    Source: StableHLO reduce_window with addition.
-    """
-
-    accumulates = True
-
-    window: tuple[int, ...]
-    strides: tuple[int, ...]
-    padding: Pads
-
-    def infer(self, x: TensorType) -> TensorType:
-        require_float(self, x)
-        if not len(self.window) == len(self.strides) == len(self.padding) == x.ndim:
-            raise ShapeError(f"window_sum takes a window, stride and padding for each of the {x.ndim} axes of {x}.")
-        if min((*self.window, *self.strides), default=1) < 1 or any(min(p) < 0 for p in self.padding):
-            raise ShapeError(f"window {self.window} and strides {self.strides} must be at least 1, padding at least 0.")
-        out: list[Size] = []
-        for size, window, stride, pads in zip(x.shape, self.window, self.strides, self.padding, strict=True):
-            if window == stride == 1 and pads == (0, 0):
-                out.append(size)
-            elif not isinstance(size, int) or size + sum(pads) < window:
-                raise ShapeError(f"the window {self.window} does not fit {x} with padding {self.padding}.")
-            else:
-                out.append((size + sum(pads) - window) // stride + 1)
-        return x.with_shape(*out)
-
-    def flop(self, x: TensorType) -> int:
-        return math.prod(self.window) * elements(self.infer(x))
-
-    def evaluate(self, x: np.ndarray) -> np.ndarray:
-        return self._by_slices(np, x)
-
-    def _by_slices(self, xp: Any, x: Any) -> Any:
-        out = self.infer(TensorType.of(x)).shape
-        padded = xp.pad(x, self.padding)
-        total = None
-        for place in np.ndindex(*self.window):
-            spans = (slice(p, p + (n - 1) * s + 1, s) for p, n, s in zip(place, out, self.strides, strict=True))
-            part = padded[tuple(spans)]
-            total = part if total is None else total + part
-        return total
-
-    def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
-        """The windows that reach an element: spread g by the strides, and sum the same windows over it."""
-        low: list[int] = []
-        high: list[int] = []
-        interior: list[int] = []
-        for size, n, window, stride, (pad, _) in zip(
-            x.shape, g.shape, self.window, self.strides, self.padding, strict=True
-        ):
-            if window == stride == 1 and pad == 0 and n == size:
-                for pads in (low, high, interior):
-                    pads.append(0)
-                continue
-            low.append(window - 1)  # then the first `pad` positions belong to the padding and are cut off
-            high.append(max(int(size + pad - (n - 1) * stride - 1), 0))
-            interior.append(stride - 1)
-        spread = mr.pad_interior(g, tuple(low), tuple(high), tuple(interior))
-        summed = WindowSum(self.window, (1,) * x.ndim, ((0, 0),) * x.ndim)(spread)
-        for axis, (pad, _) in enumerate(self.padding):
-            summed = (
-                mr.slice_axis(summed, axis, pad, pad + x.shape[axis]) if summed.shape[axis] != x.shape[axis] else summed
-            )
-        return summed
-
-    def lower(self, low: Any, x: Any) -> Any:
-        return low.by_channels(partial(self._lower_here, low), x, self.window, self.padding)
-
-    def _lower_here(self, low: Any, padding: Pads, x: Any) -> Any:
-        # Shifted adds: 10 ms against 17 ms for reduce_window over AlexNet's LRN1 channels (2 cores, Zen 3).
-        if low.platform == "cpu" and int(np.prod(self.window)) <= SLICES:
-            low.note("shifted adds", "1.7 times faster than reduce_window on a CPU")
-            return replace(self, padding=padding)._by_slices(low.jnp, x)
-        return low.lax.reduce_window(x, np.array(0, x.dtype), low.lax.add, self.window, self.strides, padding)
-
-    def formula(self, x: TensorType) -> Formula:
-        position, place = indices("i", x.ndim), indices("p", x.ndim)
-        inner = Geometry(self.strides, self.padding, (1,) * len(self.window)).reads(position, place)
-        loops = "".join(f" for {p} in range({k})" for p, k in zip(place, self.window, strict=True))
-        return Formula(f"{at('out', position)} = sum({at('x', inner)}{loops})", outside={"x": 0.0})
-
-    @classmethod
-    def samples(cls, rng: np.random.Generator) -> list[Sample]:
-        return [
-            Sample(cls((1, 3), (1, 1), ((0, 0), (1, 1))), (uniform(rng, (2, 5)),)),
-            Sample(cls((2, 3), (2, 2), ((1, 0), (0, 2))), (uniform(rng, (5, 6)),)),
-            Sample(cls((2,), (3,), ((0, 0),)), (uniform(rng, (9,)),)),
-            Sample(cls((4,), (1,), ((2, 1),)), (uniform(rng, (5,)),)),
-        ]
-
-    @classmethod
-    def errors(cls) -> list:
-        x = tensor("float32", 5)
-        return [
-            bad_types(cls((7,), (1,), ((0, 0),)), "does not fit", x),
-            bad_types(cls((2, 2), (1, 1), ((0, 0), (0, 0))), "each of the 1 axes", x),
-            bad_types(cls((2,), (0,), ((0, 0),)), "at least 1", x),
-        ]
-
-
-@dataclass(frozen=True)
-class AveragePool(Composite):
-    """The mean of each window; padding counts as zeros where `count_padding`, else not at all.
-
-    x [batch, *spatial, channels] -> [batch, *out, channels].
-    Source: PyTorch avg_pool2d (count_include_pad); Keras AveragePooling2D does not count padding.
-    """
-
-    window: tuple[int, ...]
-    strides: tuple[int, ...]
-    padding: Pads
-    count_padding: bool = False
-
-    def infer(self, x: TensorType) -> TensorType:
-        return pooled(self, x)
-
-    def expand(self, mr: Any, x: Value) -> Value:
-        window = WindowSum((1, *self.window, 1), (1, *self.strides, 1), ((0, 0), *self.padding, (0, 0)))
-        return mr.multiply(window(x), mr.constant(self.share(x.type)))
-
-    def lower(self, low: Any, x: Any) -> Any:
-        if len(self.window) <= 2 and low.has_routine(x):
-            low.note("routine of its own", "XLA's loops take 2 to 10 times as long on a CPU")
-            how = routine_geometry(self, self.count_padding)
-            return low.routine("average_pool", self.infer(TensorType.of(x)).shape, x, how=how)
-        return super().lower(low, x)
-
-    def share(self, x: TensorType) -> np.ndarray:
-        """One over the number of elements that count, for each position: [1, *out, 1]."""
-        shape: Any = (1, *x.shape[1:-1], 1)
-        ones = np.ones(shape)
-        if self.count_padding:
-            ones = np.pad(ones, ((0, 0), *self.padding, (0, 0)), constant_values=1)
-        pads: Pads = ((0, 0),) * len(self.window) if self.count_padding else self.padding
-        counts = WindowSum((1, *self.window, 1), (1, *self.strides, 1), ((0, 0), *pads, (0, 0))).evaluate(ones)
-        return (1 / counts).astype(x.dtype)
-
-    def formula(self, x: TensorType) -> Formula:
-        rank = len(self.window)
-        position, place = indices("i", rank), indices("p", rank)
-        spatial = Geometry(self.strides, self.padding, (1,) * len(self.window)).reads(position, place)
-        loops = "".join(f" for {p} in range({k})" for p, k in zip(place, self.window, strict=True))
-        if self.count_padding:
-            count = str(int(np.prod(self.window)))
-        else:
-            inside = " and ".join(f"0 <= {s} < {n}" for s, n in zip(spatial, x.shape[1:-1], strict=True))
-            count = f"sum(1{loops} if {inside})"
-        read = at("x", ["b", *spatial, "c"])
-        return Formula(f"{at('out', ['b', *position, 'c'])} = sum({read}{loops}) / {count}", outside={"x": 0.0})
-
-    def notation(self, x: str) -> str:
-        return f"average_pool({x}, {'x'.join(map(str, self.window))}, stride {self.strides})"
-
-    @classmethod
-    def samples(cls, rng: np.random.Generator) -> list[Sample]:
-        return [Sample(cls(**a, count_padding=counted), (x,)) for a, x in _cases(rng) for counted in (False, True)]
-
-    @classmethod
-    def errors(cls) -> list:
-        return _errors(cls)
+        return errors_of(cls, tensor("float32", 2, 5, 5, 3))

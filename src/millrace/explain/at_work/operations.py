@@ -39,6 +39,10 @@ def pooled_gradient(x: Any, g: Any) -> Any:
     return mr.vjp(mr.max_pool(x, 4), [x], g)[0]
 
 
+def averaged_gradient(x: Any, g: Any) -> Any:
+    return mr.vjp(mr.average_pool(x, 4), [x], g)[0]
+
+
 def twice_pooled(x: Any, g: Any, h: Any) -> Any:
     return mr.vjp(pooled_gradient(x, g), [g], h)[0]
 
@@ -64,6 +68,9 @@ def pooled() -> np.ndarray:
 OWN: dict[str, Callable[[], Case]] = {
     "MaxPoolGradient": lambda: Case(
         "vjp(max_pool(x, 4), [x], g)", {"x": real.grey(), "g": pooled()}, pooled_gradient, "grey_and_ones"
+    ),
+    "AveragePoolGradient": lambda: Case(
+        "vjp(average_pool(x, 4), [x], g)", {"x": real.grey(), "g": pooled()}, averaged_gradient, "grey_and_ones"
     ),
     "MaxPoolGather": lambda: Case(
         "vjp(vjp(max_pool(x, 4), [x], g), [g], h)", {"x": real.grey(), "g": pooled(), "h": real.grey()},

@@ -11,8 +11,9 @@ from millrace.inference.onnx.export_shapes import padded
 from millrace.inference.onnx.export_sheet import Sheet
 from millrace.inference.onnx.export_table import exports, refused
 from millrace.ir.core import Node
+from millrace.ops.averaging import AveragePool, AveragePoolGradient, WindowSum
 from millrace.ops.convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
-from millrace.ops.pooling import AveragePool, MaxPool, MaxPoolGather, MaxPoolGradient, WindowSum
+from millrace.ops.pooling import MaxPool, MaxPoolGather, MaxPoolGradient
 
 
 def pads(padding: Any) -> list[int]:
@@ -63,7 +64,7 @@ def transposed_convolution(sheet: Sheet, node: Node) -> Any:
     return slid(sheet, node, "ConvTranspose", **more)
 
 
-@exports(ConvolutionKernelGradient, MaxPoolGradient, MaxPoolGather)
+@exports(AveragePoolGradient, ConvolutionKernelGradient, MaxPoolGradient, MaxPoolGather)
 def of_training(sheet: Sheet, node: Node) -> Form:
     raise refused(node, "it belongs to a gradient, and a model in use computes none")
 
