@@ -24,7 +24,7 @@ from millrace.engines.xla import jax, jnp, versions
 from millrace.ir.core import Value
 from millrace.ir.graph import Graph
 from millrace.ir.mesh import Mesh
-from millrace.ir.state import Read, Variable, adopt, buffers_of, is_leased
+from millrace.ir.state import Read, Variable, adopt, buffers_of, is_leased, snapshot
 
 LARGE = 2**24  # bytes of first weights, or in between, from which on a program takes care of the heap
 
@@ -156,6 +156,21 @@ class CompiledProgram:
         if self.is_large:
             self.running = next(iter((*outputs, *updates)))
         return outputs, dict(zip(self.updated, updates, strict=True))
+
+    def answers(self, arrays: Sequence[Any]) -> list[Any]:
+        """The outputs of a graph that updates nothing, with the variables as they are now.
+
+        Every prediction goes this way, so it does no more than it must: what is Python's of a call takes 3.9 us for 7.3
+        with 6 variables, 5.4 for 11 with 22 (2 cores, Zen 4).
+        """
+        if Compiler.spreads or self.devices is not None:
+            self.settle()
+        with snapshot(self.shared) as shared:
+            if np.ndarray not in map(type, shared):
+                with jax.enable_x64(True):
+                    return self.compiled([], shared, *self.private(arrays))[0]
+        self.settle()
+        return self.answers(arrays)
 
     def private(self, arrays: Sequence[Any]) -> list[Any]:
         """Copies of arguments: XLA reads a NumPy array's own memory, and later, when the caller may have written on."""

@@ -130,11 +130,10 @@ class Function:
         return self._programs[key], given
 
     def _run(self, program: Any, given: list[Any]) -> list[Any]:
+        if not self.simplified.updates:
+            return program.answers(given)
         variables = self.variables
         program.settle()
-        if not self.simplified.updates:
-            with snapshot(variables) as buffers:
-                return program(given, dict(zip(variables, buffers, strict=True)))[0]
         with STEP_LOCK:  # of several functions that write, one after another
             if not program.donates:
                 with snapshot(variables) as buffers:

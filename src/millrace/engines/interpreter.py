@@ -20,7 +20,7 @@ from millrace.ir.errors import MillraceError, NonFiniteError
 from millrace.ir.graph import Graph, apply
 from millrace.ir.leaves import Constant, Placeholder
 from millrace.ir.mesh import Mesh
-from millrace.ir.state import Read
+from millrace.ir.state import Read, snapshot
 from millrace.ir.types import is_float_array, widened
 
 Watch = Callable[[Node, Sequence[np.ndarray], Sequence[np.ndarray]], None]
@@ -148,6 +148,12 @@ class InterpretedProgram:
 
     def settle(self) -> None:
         """NumPy reads what a variable holds as it is."""
+
+    def answers(self, arrays: Sequence[Any]) -> list[Any]:
+        """The outputs of a graph that updates nothing, with the variables as they are now."""
+        variables = self.graph.variables
+        with snapshot(variables) as buffers:
+            return self(arrays, dict(zip(variables, buffers, strict=True)))[0]
 
 
 def _is_given(node: Node) -> bool:

@@ -8,8 +8,7 @@ copies those that are leased first.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,16 +107,21 @@ def here(variable: Variable, buffer: Any) -> np.ndarray:
     return np.array(buffer)
 
 
-@contextmanager
-def snapshot(variables: Sequence[Variable]) -> Iterator[list[Any]]:
+class snapshot:  # lower case, as what is called for `with`; no generator, since each prediction takes one
     """A lease on one consistent set of buffers: nobody overwrites them until it ends."""
-    lease = object()
-    with STATE_LOCK:
-        buffers = _leases[lease] = buffers_of(variables)
-    try:
-        yield buffers
-    finally:
-        del _leases[lease]
+
+    __slots__ = ("variables",)
+
+    def __init__(self, variables: Sequence[Variable]):
+        self.variables = variables
+
+    def __enter__(self) -> list[Any]:
+        with STATE_LOCK:
+            buffers = _leases[self] = buffers_of(self.variables)
+        return buffers
+
+    def __exit__(self, *error: object) -> None:
+        del _leases[self]
 
 
 def adopt(variables: Sequence[Variable], adopted: Callable[[Any], Any]) -> None:
