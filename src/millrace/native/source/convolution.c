@@ -133,17 +133,7 @@ ROUTINE(convolution) {
   Forward f = {.c = described(frame, in[0], in[1], out)};
   Convolution *c = &f.c;
   c->input = in[0]->data, c->kernel = in[1]->data, c->result = out->data;
-  if (is_winograd(c)) {
-    void *error = NULL;
-    for (ptrdiff_t g = 0; g < c->groups && !error; g++)
-      error = winograd(frame, &(Winograd){
-          .size = c->y.kernel + 1, .images = c->input, .high = c->y.size, .wide = c->x.size, .in_all = c->channels, .low_y = c->y.low,
-          .low_x = c->x.low, .channels = c->inside, .first_in = g * c->inside,
-          .out = c->result, .out_high = c->y.out, .out_wide = c->x.out, .out_all = c->filters, .filters = c->across,
-          .first_out = g * c->across, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters,
-      });
-    return error;
-  }
+  if (is_winograd(c)) return winograd(frame, c);
   if (c->groups == 1 && c->batch * c->y.out * c->x.out <= FEW) return convolve_few(frame, c);
   f.depth = c->y.kernel * c->x.kernel * c->inside, f.all = panels(c->across);
   Threads threads = threads_of(frame);

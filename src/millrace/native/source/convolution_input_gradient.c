@@ -90,18 +90,7 @@ ROUTINE(convolution_input_gradient) {
   Backward b = {.c = described(frame, out, in[1], in[0])};
   Convolution *c = &b.c;
   c->gradient = in[0]->data, c->kernel = in[1]->data, c->result = out->data;
-  if (is_winograd(c)) {
-    void *error = NULL;
-    for (ptrdiff_t g = 0; g < c->groups && !error; g++)
-      error = winograd(frame, &(Winograd){
-          .size = c->y.kernel + 1, .images = c->gradient, .high = c->y.out, .wide = c->x.out, .in_all = c->filters, .low_y = c->y.kernel - 1 - c->y.low,
-          .low_x = c->x.kernel - 1 - c->x.low, .channels = c->across, .first_in = g * c->across,
-          .out = c->result, .out_high = c->y.size, .out_wide = c->x.size, .out_all = c->channels, .filters = c->inside,
-          .first_out = g * c->inside, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters,
-          .turned = 1,
-      });
-    return error;
-  }
+  if (is_winograd(c)) return winograd_input_gradient(frame, c);
   if (has_few_channels(c)) return few_channels_gradient(frame, c);
   const ptrdiff_t taps = c->y.kernel * c->x.kernel;
   b.phases = c->y.stride * c->x.stride, b.all = panels(c->inside);

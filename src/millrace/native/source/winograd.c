@@ -5,8 +5,21 @@
 #define DEEP 32    /* channels of a kernel that are transformed at a time */
 #define MEMORY 131072 /* numbers of a block of patches, transformed, and of their products: they stay in the second cache */
 
+/* One group of a convolution of images to out, or, turned, of the gradient of its output to that of its input. */
+typedef struct Pass {
+  ptrdiff_t size;               /* of a patch along an axis, 4 or 6: the kernel's and one more */
+  const float *images, *kernel; /* [batch, high, wide, in_all]; [size - 1, size - 1, inside, filters of all groups] */
+  float *out;                   /* [batch, out_high, out_wide, out_all] */
+  ptrdiff_t batch, high, wide, in_all, out_high, out_wide, out_all;
+  ptrdiff_t channels, filters;   /* of the group: what is summed over, and what comes out */
+  ptrdiff_t first_in, first_out; /* of all */
+  ptrdiff_t low_y, low_x;        /* padding before */
+  ptrdiff_t across;              /* filters of all groups, as they lie in the kernel */
+  int turned;
+} Pass;
+
 typedef struct Plan {
-  Winograd w;
+  Pass w;
   float *kernel;                 /* transformed: [spots, panels, channels, COLUMNS] */
   ptrdiff_t all;                 /* panels */
   ptrdiff_t down, right;         /* patches of an image */
@@ -40,7 +53,7 @@ INLINE void transform_taps(float *to, ptrdiff_t apart, const float *taps, ptrdif
 
 static void transform_kernel(const void *data, ptrdiff_t item) {
   const Plan *p = data;
-  const Winograd *w = &p->w;
+  const Pass *w = &p->w;
   const ptrdiff_t chunks = divided_up(w->channels, DEEP), panel = item / chunks, first = item % chunks * DEEP;
   const ptrdiff_t depth = least(DEEP, w->channels - first), apart = p->all * w->channels * COLUMNS;
   const ptrdiff_t places = (w->size - 1) * (w->size - 1), columns = least(COLUMNS, w->filters - panel * COLUMNS);
@@ -101,7 +114,7 @@ INLINE void transform_back(float *out, ptrdiff_t line, ptrdiff_t pixel, const fl
 
 static void convolve_patches(const void *data, ptrdiff_t item) {
   const Plan *p = data;
-  const Winograd *w = &p->w;
+  const Pass *w = &p->w;
   const ptrdiff_t bands = divided_up(p->down, p->lines);
   const ptrdiff_t image = item / bands * p->images, images = least(p->images, w->batch - image);
   const ptrdiff_t first = item % bands * p->lines, lines = least(p->lines, p->down - first);
@@ -140,7 +153,7 @@ static void convolve_patches(const void *data, ptrdiff_t item) {
   }
 }
 
-void *winograd(const Frame *frame, const Winograd *w) {
+static void *run(const Frame *frame, const Pass *w) {
   Plan p = {.w = *w, .all = panels(w->filters), .down = divided_up(w->out_high, 2), .right = divided_up(w->out_wide, 2)};
   p.kernel = shared(w->size * w->size * p.all * w->channels * COLUMNS);
   if (!p.kernel) return no_memory(frame);
@@ -154,4 +167,31 @@ void *winograd(const Frame *frame, const Winograd *w) {
   parallel(&threads, convolve_patches, &p, divided_up(w->batch, p.images) * divided_up(p.down, p.lines));
   free(p.kernel);
   return NULL;
+}
+
+void *winograd(const Frame *frame, const Convolution *c) {
+  void *error = NULL;
+  for (ptrdiff_t g = 0; g < c->groups && !error; g++)
+    error = run(frame, &(Pass){
+        .size = c->y.kernel + 1, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters,
+        .images = c->input, .high = c->y.size, .wide = c->x.size, .low_y = c->y.low, .low_x = c->x.low,
+        .in_all = c->channels, .channels = c->inside, .first_in = g * c->inside,
+        .out = c->result, .out_high = c->y.out, .out_wide = c->x.out,
+        .out_all = c->filters, .filters = c->across, .first_out = g * c->across,
+    });
+  return error;
+}
+
+void *winograd_input_gradient(const Frame *frame, const Convolution *c) {
+  void *error = NULL;
+  for (ptrdiff_t g = 0; g < c->groups && !error; g++)
+    error = run(frame, &(Pass){
+        .size = c->y.kernel + 1, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters, .turned = 1,
+        .images = c->gradient, .high = c->y.out, .wide = c->x.out,
+        .low_y = c->y.kernel - 1 - c->y.low, .low_x = c->x.kernel - 1 - c->x.low,
+        .in_all = c->filters, .channels = c->across, .first_in = g * c->across,
+        .out = c->result, .out_high = c->y.size, .out_wide = c->x.size,
+        .out_all = c->channels, .filters = c->inside, .first_out = g * c->inside,
+    });
+  return error;
 }
