@@ -168,7 +168,7 @@ class AveragePool(Composite):
 
     def by_routine(self, low: Any, name: str, shape: Any, x: Any) -> Any:
         """What the routine of this name computes, of this shape."""
-        low.note("routine of its own", "XLA's loops take 2 to 10 times as long on a CPU")
+        low.note("routine of its own", "XLA's loops take 1 to 4 times as long on a CPU")
         return low.routine(name, tuple(shape), x, how=routine_geometry(self, self.count_padding))
 
     def share(self, x: TensorType) -> np.ndarray:

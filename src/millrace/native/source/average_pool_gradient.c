@@ -1,6 +1,6 @@
 #include "pooling.h"
 
-/* input[n, y, x, c] = the sum, over the windows that saw it, of gradient[n, ...] / the number of elements of that window.
+/* input[n, y, x, c] = the sum, over the windows that saw it, of gradient[n, ...] / how many elements that window has.
    As forwards: first down, whole lines at once, then along. */
 
 #define BAND (1 << 14) /* numbers of the input that one thread takes at a time, at least */
@@ -40,7 +40,7 @@ static void down(const Pooling *p, const float *image, Span of, float *restrict 
 static void along(const Pooling *p, const float *sums, const Span *of, const float *shares, float *out) {
   const ptrdiff_t channels = p->channels;
   for (ptrdiff_t x = 0; x < p->x.size; x++, out += channels)
-    for (ptrdiff_t c = 0; c < channels; c += LANES) { /* what the last vector writes too much, the next pixel overwrites */
+    for (ptrdiff_t c = 0; c < channels; c += LANES) { /* what is too much, the next pixel overwrites */
       Vector all = {0};
       for (ptrdiff_t n = of[x].from; n < of[x].until; n++) all += load(sums + n * channels + c) * shares[n];
       store(out + c, all);
@@ -50,7 +50,8 @@ static void along(const Pooling *p, const float *sums, const Span *of, const flo
 static void spread(const void *data, ptrdiff_t item) {
   const Spread *s = data;
   const Pooling *p = &s->p;
-  const ptrdiff_t image = item / s->bands, first = item % s->bands * s->lines, last = least(p->y.size, first + s->lines);
+  const ptrdiff_t image = item / s->bands, first = item % s->bands * s->lines;
+  const ptrdiff_t last = least(p->y.size, first + s->lines);
   const ptrdiff_t seen = p->x.out * p->channels + LANES, row = p->x.size * p->channels;
   float *sums = scratch(0, divided_up(seen + row + LANES + p->x.out, 2)), *spare = sums + seen;
   float *shares = spare + row + LANES;

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 /* The input's gradient from the other side: what every output position sends to a line of the input,
-   sum over f of gradient[n, y, x, f] * kernel[p, q, i, f] for all q and i, is added there. A line's pixels and their channels
-   lie side by side, so q and i together fill the vectors, and nothing is multiplied by the zeros around the output.
-   LeNet's second convolution, 6 channels: 0.2 of the time (Zen 4). */
+   sum over f of gradient[n, y, x, f] * kernel[p, q, i, f] for all q and i, is added there. A line's pixels and their
+   channels lie side by side, so q and i together fill the vectors, and nothing is multiplied by the zeros around the output.
+   LeNet's second convolution, 6 channels: 0.34 ms on one core for 1.62 (Zen 4). */
 
 typedef struct Scatter {
   Convolution c;
@@ -22,18 +22,19 @@ static void pack_line(const void *data, ptrdiff_t p) {
   const Convolution *c = &s->c;
   ptrdiff_t *at = scratch(1, c->filters);
   for (ptrdiff_t f = 0; f < c->filters; f++) at[f] = f;
-  pack(s->packed + p * panels(s->columns) * COLUMNS * c->filters, c->kernel + p * s->columns * c->filters, at, c->filters,
-       c->filters, s->columns);
+  pack(s->packed + p * panels(s->columns) * COLUMNS * c->filters, c->kernel + p * s->columns * c->filters, at,
+       c->filters, c->filters, s->columns);
 }
 
 static void add_image(const void *data, ptrdiff_t image) {
   const Scatter *s = data;
   const Convolution *c = &s->c;
-  const ptrdiff_t lines = reach(&c->y, c->y.out), line = reach(&c->x, c->x.out) * c->channels, rows = c->y.out * c->x.out;
+  const ptrdiff_t lines = reach(&c->y, c->y.out), line = reach(&c->x, c->x.out) * c->channels;
+  const ptrdiff_t rows = c->y.out * c->x.out;
   float *sums = scratch(0, divided_up(lines * line, 2));
   memset(sums, 0, lines * line * sizeof(float));
   ptrdiff_t *row = scratch(1, 2 * rows + c->filters), *place = row + rows, *step = place + rows, m = 0;
-  for (ptrdiff_t x = 0; x < c->x.out; x++) /* down, not along: so one row of a tile is not added to what the last one stores */
+  for (ptrdiff_t x = 0; x < c->x.out; x++) /* down, not along: so no row of a tile waits for the one before */
     for (ptrdiff_t y = 0; y < c->y.out; y++, m++) {
       row[m] = (y * c->x.out + x) * c->filters;
       place[m] = y * c->y.stride * line + x * c->x.stride * c->channels;

@@ -5,7 +5,7 @@
 /* out[n, y, x, c] = the greatest, or the mean, of input[n, y * stride + p - low, x * stride + q - low, c] over p and q.
    First over p, whole lines at once however few the channels are; then over q, pixel by pixel. */
 
-#define BAND (1 << 14) /* numbers of the input that one thread takes at a time, at least */
+#define BAND (1 << 16) /* numbers of the input that one thread takes at a time, at least */
 
 Pooling pooling_described(const Frame *frame, const Buffer *input, const Buffer *output) {
   const int64_t *h = how(frame), *x = input->shape, *o = output->shape;
@@ -59,7 +59,7 @@ INLINE void line_of(const Pooling *p, const float *image, ptrdiff_t y, float *se
     const float *first = seen + x * p->x.stride * channels;
     const ptrdiff_t elements = p->count_padding ? p->y.window * p->x.window : (until - from) * existing(&p->x, x);
     const float share = mean ? 1.0f / (float)elements : 0;
-    for (ptrdiff_t c = 0; c < channels; c += LANES) { /* what the last vector writes too much, the next pixel overwrites */
+    for (ptrdiff_t c = 0; c < channels; c += LANES) { /* what is too much, the next pixel overwrites */
       Vector all = load(first + c);
       for (ptrdiff_t q = 1; q < p->x.window; q++) {
         const Vector next = load(first + q * channels + c);
@@ -78,7 +78,9 @@ INLINE void band_of(const Bands *b, ptrdiff_t item, const int mean) {
   const ptrdiff_t width = p->x.out * p->channels;
   float *seen = scratch(0, divided_up(roomy(p) + width + LANES, 2)), *spare = seen + roomy(p);
   const float *input = p->input + image * p->y.size * p->x.size * p->channels;
-  fill(seen, mean ? 0 : -INFINITY, roomy(p));
+  const ptrdiff_t before = p->x.low * p->channels, behind = before + p->inner * p->channels;
+  fill(seen, mean ? 0 : -INFINITY, before);
+  fill(seen + behind, mean ? 0 : -INFINITY, roomy(p) - behind);
   for (ptrdiff_t y = from; y < until; y++) {
     float *out = p->result + (image * p->y.out + y) * width;
     const int whole = p->channels % LANES == 0;
