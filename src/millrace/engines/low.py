@@ -119,6 +119,11 @@ class Low:
         """The result of one of Millrace's own routines, float32, of this shape."""
         return native.call(name, [shape], arrays, how)[0]
 
+    def routines(self, name: str, shapes: Sequence[tuple[int, ...]], *arrays: Any, how: Sequence[int] = ()) -> Any:
+        """The results of a routine that has several; one alone where there is one."""
+        made = native.call(name, shapes, arrays, how)
+        return tuple(made) if len(made) > 1 else made[0]
+
     def traced(self, f: Callable[..., Any]) -> Callable[..., Any]:
         """A function of values, `f(mr, *values)`, as a function of arrays."""
 

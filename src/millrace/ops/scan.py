@@ -21,6 +21,7 @@ from millrace.ops.arithmetic import Add, Multiply
 from millrace.ops.contract import Dot
 from millrace.ops.elementwise import Elementwise, Tanh
 from millrace.ops.sampling import bad_types, tensor, uniform
+from millrace.ops.scan_rows import program
 from millrace.ops.shape import Transpose
 
 
@@ -85,6 +86,13 @@ class Scan(Primitive):
 
     def lower(self, low: Any, *arrays: Any) -> Any:
         n, m = self.carries, self.carries + self.sequences
+        if isinstance(self.length, int) and low.has_routine(*arrays):
+            how = program(self.graph, n, self.sequences, self.length, self.reverse)
+            if how is not None:
+                low.note("routine of its own", "XLA's loop runs each step's products on one thread of a CPU")
+                shapes = [array.shape for array in arrays[:n]]
+                shapes += [(self.length, arrays[0].shape[0], value.shape[1]) for value in self.graph.outputs[n:]]
+                return low.routines("scan", shapes, *arrays, how=how)
 
         def step(states: Any, slices: Any) -> Any:
             results = low.run(self.graph, (*states, *slices, *arrays[m:]))

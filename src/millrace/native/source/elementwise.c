@@ -1,0 +1,88 @@
+#include "elementwise.h"
+
+typedef int Whole __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+INLINE Vector all(float x) { return x - (Vector){0}; }
+INLINE Vector chosen(Whole which, Vector a, Vector b) {
+  return (Vector)(((Whole)a & which) | ((Whole)b & ~which));
+}
+INLINE Vector at_most(Vector x, float most) { return chosen(x > most, all(most), x); } /* NaN stays NaN */
+INLINE Vector at_least(Vector x, float least) { return chosen(x < least, all(least), x); }
+
+/* e^x for x in [-87, 88] and beyond as at the ends; within 1.2e-7 of it. Cephes expf: x = n log 2 + r, |r| < 0.35. */
+INLINE Vector exponential(Vector x) {
+  x = at_least(at_most(x, 88.0f), -87.0f);
+  const float magic = 12582912.0f; /* 1.5 * 2^23: what is added to it is rounded to a whole number */
+  const Vector shifted = x * 1.44269504f + magic, n = shifted - magic;
+  const Vector r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  Vector p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  return (Vector)((Whole)p + ((Whole)shifted << 23)); /* the low bits of `shifted` are n */
+}
+
+INLINE Vector sigmoid(Vector x) { return 1.0f / (1.0f + exponential(-x)); }
+
+/* A quotient of polynomials, exact to a few units in the last place; the coefficients are Eigen's and XLA's. */
+INLINE Vector hyperbolic_tangent(Vector x) {
+  const Vector t = at_least(at_most(x, 7.90531111f), -7.90531111f), s = t * t;
+  Vector p = s * -2.76076847742355e-16f + 2.00018790482477e-13f;
+  p = p * s + -8.60467152213735e-11f;
+  p = p * s + 5.12229709037114e-08f;
+  p = p * s + 1.48572235717979e-05f;
+  p = p * s + 6.37261928875436e-04f;
+  p = p * s + 4.89352455891786e-03f;
+  Vector q = s * 1.19825839466702e-06f + 1.18534705686654e-04f;
+  q = q * s + 2.26843463243900e-03f;
+  q = q * s + 4.89352518554385e-03f;
+  return chosen((t < 0.0004f) & (t > -0.0004f), t, t * p / q);
+}
+
+INLINE Vector computed(const Operation operation, Vector a, Vector b) {
+  switch (operation) {
+    case NEGATIVE: return -a;
+    case SQUARE: return a * a;
+    case SIGMOID: return sigmoid(a);
+    case TANH: return hyperbolic_tangent(a);
+    case RELU: return chosen(a < 0, all(0), a);
+    case ADD: return a + b;
+    case SUBTRACT: return a - b;
+    case MULTIPLY: return a * b;
+    case DIVIDE: return a / b;
+    case MAXIMUM: return chosen((b > a) | (b != b), b, a);
+    case MINIMUM: return chosen((b < a) | (b != b), b, a);
+    default: return a;
+  }
+}
+
+INLINE void each(const Operation operation, Block out, Block a, Block b, ptrdiff_t rows, ptrdiff_t columns) {
+  for (ptrdiff_t r = 0; r < rows; r++) {
+    float *to = out.first + r * out.ld;
+    const float *x = a.first + r * a.ld, *y = b.first + r * b.ld;
+    ptrdiff_t n = 0;
+    for (; n + LANES <= columns; n += LANES) store(to + n, computed(operation, load(x + n), load(y + n)));
+    if (n < columns) {
+      float u[LANES] = {0}, v[LANES] = {0};
+      memcpy(u, x + n, (columns - n) * sizeof(float));
+      memcpy(v, y + n, (columns - n) * sizeof(float));
+      store(u, computed(operation, load(u), load(v)));
+      memcpy(to + n, u, (columns - n) * sizeof(float));
+    }
+  }
+}
+
+#define CASE(name) \
+  case name: each(name, out, a, b, rows, columns); break;
+
+void elementwise(Operation operation, Block out, Block a, Block b, ptrdiff_t rows, ptrdiff_t columns) {
+  if (operation < ADD) b = a;
+  if (out.ld == columns && a.ld == columns && b.ld == columns) columns *= rows, rows = 1;
+  switch (operation) {
+    CASE(COPY) CASE(NEGATIVE) CASE(SQUARE) CASE(SIGMOID) CASE(TANH) CASE(RELU) CASE(ADD) CASE(SUBTRACT)
+    CASE(MULTIPLY) CASE(DIVIDE) CASE(MAXIMUM) CASE(MINIMUM)
+    default: break;
+  }
+}
