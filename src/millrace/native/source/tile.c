@@ -48,17 +48,17 @@ INLINE void compute(const Tile *t, const int rows, const int wide) {
 INLINE void compute_narrow(const Tile *t, const int rows) {
   Half sum[ROWS];
   const float *a[ROWS];
-#pragma GCC unroll 16
+UNROLL
   for (int r = 0; r < rows; r++) a[r] = t->a + t->row[r], sum[r] = (Half){0};
   const float *b = t->b;
   const ptrdiff_t ldb = t->ldb, depth = t->depth, *step = t->step;
   for (ptrdiff_t k = 0; k < depth; k++, b += ldb) {
     const ptrdiff_t s = step[k];
     const Half across = load_half(b);
-#pragma GCC unroll 16
+UNROLL
     for (int r = 0; r < rows; r++) sum[r] += across * a[r][s];
   }
-#pragma GCC unroll 16
+UNROLL
   for (int r = 0; r < rows; r++) {
     float *out = t->out + t->place[r];
     if (t->add) sum[r] += load_few(out, t->columns);
