@@ -438,6 +438,27 @@ def test_two_functions_and_assignments_of_one_variable_lose_nothing(engine):
 
 
 @both
+def test_predictions_of_many_threads_are_each_of_their_own_argument_and_of_one_set_of_weights(engine):
+    """Arguments are overwritten as soon as a call is back, and weights replaced while others predict."""
+    a, b, x = variable(np.ones((40, 30)), "a"), variable(np.ones((30, 2)), "b"), data(40, batch_size=2)
+    predict = mr.function([x], mr.matmul(mr.matmul(x, a), b), engine=engine)
+    grow = mr.function([], (), {a: a * 2.0, b: b * 0.5}, engine=engine)
+    given, results = np.ones((2, 40), np.float32), []
+    predict(given), grow()
+
+    def ask(own):
+        mine = np.empty((2, 40), np.float32)
+        for n in range(60):
+            mine[:] = own + n % 3
+            results.append((own + n % 3, predict(mine)))
+            mine[:] = np.nan
+
+    run_all(*(lambda own=own: ask(own) for own in (1, 10, 100)), lambda: [grow() for _ in range(60)])
+    for own, result in results:
+        assert (np.asarray(result) == own * 1200).all()
+
+
+@both
 def test_readers_never_see_half_a_step(engine):
     a, b = variable(np.zeros(500), "a"), variable(np.zeros(500), "b")
     step = mr.function([], (), {a: a + 1.0, b: b + 1.0}, engine=engine)
