@@ -24,10 +24,11 @@ import numpy as np
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 
-# Programs run on the thread that calls them. On another, as is JAX's way, a prediction of a tiny network takes 63 us of
-# processor time for 22, and one of an MLP 115 for 64 (2 cores, Zen 4): threads have to be woken. What is large is
-# spread over all cores either way, and other threads of Python run on meanwhile.
-jax.config.update("jax_cpu_enable_async_dispatch", False)
+# Programs run on the thread that calls them, unless the user's environment says otherwise. On another, as is JAX's way,
+# a prediction of a tiny network takes 63 us of processor time for 22, and one of an MLP 115 for 64 (2 cores, Zen 4):
+# threads have to be woken. What is large is spread over all cores either way, and other threads of Python run on.
+if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 warnings.filterwarnings("ignore", message="Some donated buffers were not usable", module="jax")
 

@@ -52,7 +52,8 @@ View windows(const Convolution *c, ptrdiff_t image, ptrdiff_t images, ptrdiff_t 
                  y * c->y.stride - c->y.low, reach(&c->y, lines), -c->x.low, reach(&c->x, c->x.out));
 }
 
-/* ---- out[n, y, x, f] = sum over p, q, i of input[n, y * stride + p - low, x * stride + q - low, i] * kernel[p, q, i, f] */
+/* ---- out[n, y, x, f] = sum over p, q, i of input[n, y * stride + p - low, x * stride + q - low, i] * kernel[p, q, i,
+ * f] */
 
 typedef struct Forward {
   Convolution c;
@@ -93,20 +94,27 @@ static void convolve(const void *data, ptrdiff_t item) {
   float *out = c->result + (image * c->y.out + first) * c->x.out * c->filters + from * COLUMNS;
   for (ptrdiff_t g = 0; g < c->groups; g++)
     product(&(Product){
-        .a = view.first + g * c->inside, .row = row, .rows = rows, .step = step, .depth = f->depth,
-        .b = f->packed ? f->packed + (g * f->all + from) * f->depth * COLUMNS : c->kernel + g * c->across + from * COLUMNS,
+        .a = view.first + g * c->inside,
+        .row = row,
+        .rows = rows,
+        .step = step,
+        .depth = f->depth,
+        .b = f->packed ? f->packed + (g * f->all + from) * f->depth * COLUMNS
+                       : c->kernel + g * c->across + from * COLUMNS,
         .ldb = f->packed ? 0 : c->filters,
-        .out = out + g * c->across, .place = place, .columns = least(until * COLUMNS, c->across) - from * COLUMNS,
+        .out = out + g * c->across,
+        .place = place,
+        .columns = least(until * COLUMNS, c->across) - from * COLUMNS,
     });
 }
 
-/* How many positions there are at most where it does not pay to pack the kernel, each number of which is used so often. Up to
-   FEW, windows are copied to rows, which meet the kernel in the order in which it lies: 0.26 ms for 2.3 with 512 channels and
-   filters on 2 x 2 maps. Up to IN_PLACE, tiles read it where it is: in half the time on 7 x 7 and 8 x 8 maps, in 0.7 to 0.9 of
-   it on 13 x 13 to 16 x 16 (2 cores, Zen 4). */
-#define FEW 16
+/* How many positions there are at most where it does not pay to pack the kernel, each number of which is used so often.
+   Up to FEW, windows are copied to rows, which meet the kernel in the order in which it lies: 0.26 ms for 2.3 with 512
+   channels and filters on 2 x 2 maps. Up to IN_PLACE, tiles read it where it is: in half the time on 7 x 7 and 8 x 8
+   maps, in 0.7 to 0.9 of it on 13 x 13 to 16 x 16 (2 cores, Zen 4). */
+#define FEW      16
 #define IN_PLACE 256
-#define WORTH (1 << 19) /* multiplications from which on a second thread is woken: 10 us of one */
+#define WORTH    (1 << 19) /* multiplications from which on a second thread is woken: 10 us of one */
 
 static void *convolve_few(const Frame *frame, const Convolution *c) {
   const ptrdiff_t taps = c->y.kernel * c->x.kernel, rows = c->batch * c->y.out * c->x.out, depth = taps * c->inside;
@@ -115,14 +123,20 @@ static void *convolve_few(const Frame *frame, const Convolution *c) {
   const View view = windows(c, 0, c->batch, 0, c->y.out);
   for (ptrdiff_t r = 0; r < rows; r++) {
     const ptrdiff_t n = r / (c->y.out * c->x.out), y = r / c->x.out % c->y.out, across = r % c->x.out;
-    const float *window = view.first + n * view.image + y * c->y.stride * view.line + across * c->x.stride * c->channels;
+    const float *window =
+        view.first + n * view.image + y * c->y.stride * view.line + across * c->x.stride * c->channels;
     for (ptrdiff_t t = 0; t < taps; t++, to += c->inside)
       memcpy(to, window + t / c->x.kernel * c->y.dilation * view.line + t % c->x.kernel * c->x.dilation * c->channels,
              c->inside * sizeof(float));
   }
   void *error = dense(frame, &(Dense){
-      .x = x, .w = c->kernel, .out = c->result, .rows = rows, .depth = depth, .columns = c->filters,
-  });
+                                 .x = x,
+                                 .w = c->kernel,
+                                 .out = c->result,
+                                 .rows = rows,
+                                 .depth = depth,
+                                 .columns = c->filters,
+                             });
   free(x);
   return error;
 }

@@ -12,8 +12,8 @@ typedef struct Axis { /* of space: sizes of input, output and kernel, and how th
 typedef struct Convolution {
   Axis y, x;
   ptrdiff_t batch, groups;
-  ptrdiff_t channels, filters;  /* in all */
-  ptrdiff_t inside, across;     /* channels and filters of a group */
+  ptrdiff_t channels, filters;            /* in all */
+  ptrdiff_t inside, across;               /* channels and filters of a group */
   const float *input, *kernel, *gradient; /* those of them that are given */
   float *result;
 } Convolution;

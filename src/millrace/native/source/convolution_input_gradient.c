@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-/* input[n, y, x, i] = sum over p, q, f of gradient[n, (y + low - p * dilation) / stride, ..., f] * kernel[p, q, i, f], where
-   that divides. So pixels and places of the kernel meet by their remainders: each pair of remainders (a phase) is a
-   convolution of its own, with a stride of one, and nothing is multiplied by the zeros between. */
+/* input[n, y, x, i] = sum over p, q, f of gradient[n, (y + low - p * dilation) / stride, ..., f] * kernel[p, q, i, f],
+   where that divides. So pixels and places of the kernel meet by their remainders: each pair of remainders (a phase) is
+   a convolution of its own, with a stride of one, and nothing is multiplied by the zeros between. */
 
 typedef struct Phase {
   ptrdiff_t taps, start; /* how many places of the kernel it has, and its first among them all */
@@ -33,8 +33,7 @@ static void pack_turned(const void *data, ptrdiff_t item) {
     const Phase *phase = &b->phase[h];
     ptrdiff_t *at = scratch(1, phase->taps * c->across + 1), k = 0;
     for (ptrdiff_t t = 0; t < phase->taps; t++)
-      for (ptrdiff_t f = 0; f < c->across; f++)
-        at[k++] = b->tap[phase->start + t] * c->inside * c->filters + f;
+      for (ptrdiff_t f = 0; f < c->across; f++) at[k++] = b->tap[phase->start + t] * c->inside * c->filters + f;
     pack(packed(b, h, group, panel), c->kernel + group * c->across + panel * COLUMNS * c->filters, at, k, c->filters,
          least(COLUMNS, c->inside - panel * COLUMNS));
   }
@@ -55,13 +54,14 @@ static void spread(const void *data, ptrdiff_t item) {
   const ptrdiff_t part = item % b->parts, image = item / b->parts * b->images;
   const ptrdiff_t images = least(b->images, c->batch - image);
   const ptrdiff_t top = first_met(&c->y), left = first_met(&c->x), pixels = c->y.size * c->x.size;
-  const View view = cut_out(c->gradient + image * c->y.out * c->x.out * c->filters, images, c->y.out, c->x.out, c->filters,
-                            top, last_met(&c->y) - top + 1, left, last_met(&c->x) - left + 1);
+  const View view = cut_out(c->gradient + image * c->y.out * c->x.out * c->filters, images, c->y.out, c->x.out,
+                            c->filters, top, last_met(&c->y) - top + 1, left, last_met(&c->x) - left + 1);
   const ptrdiff_t from = b->all * part / b->parts, until = b->all * (part + 1) / b->parts;
   for (ptrdiff_t h = 0; h < b->phases; h++) {
     const Phase *phase = &b->phase[h];
     const ptrdiff_t depth = phase->taps * c->across, most_rows = images * pixels;
-    ptrdiff_t *row = scratch(1, 2 * most_rows + depth), *place = row + most_rows, *step = place + most_rows, m = 0, k = 0;
+    ptrdiff_t *row = scratch(1, 2 * most_rows + depth), *place = row + most_rows, *step = place + most_rows, m = 0,
+              k = 0;
     for (ptrdiff_t n = 0; n < images; n++)
       for (ptrdiff_t y = element(&c->y, h / c->x.stride); y < c->y.size; y += c->y.stride)
         for (ptrdiff_t x = element(&c->x, h % c->x.stride); x < c->x.size; x += c->x.stride, m++) {
@@ -76,9 +76,14 @@ static void spread(const void *data, ptrdiff_t item) {
     }
     for (ptrdiff_t g = 0; g < c->groups; g++)
       product(&(Product){
-          .a = view.first + g * c->across, .row = row, .rows = m, .step = step, .depth = depth,
+          .a = view.first + g * c->across,
+          .row = row,
+          .rows = m,
+          .step = step,
+          .depth = depth,
           .b = packed(b, h, g, from),
-          .out = c->result + image * pixels * c->channels + g * c->inside + from * COLUMNS, .place = place,
+          .out = c->result + image * pixels * c->channels + g * c->inside + from * COLUMNS,
+          .place = place,
           .columns = least(until * COLUMNS, c->inside) - from * COLUMNS,
       });
   }

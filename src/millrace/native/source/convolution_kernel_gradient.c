@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* kernel[p, q, i, f] = sum over n, y, x of input[n, y * stride + p - low, x * stride + q - low, i] * gradient[n, y, x, f].
-   A product whose rows are the kernel's places and channels, and whose depth is every position of every image. */
+/* kernel[p, q, i, f] = sum over n, y, x of input[n, y * stride + p - low, x * stride + q - low, i] * gradient[n, y, x,
+   f]. A product whose rows are the kernel's places and channels, and whose depth is every position of every image. */
 
 #define LARGE (1 << 19) /* numbers of all the partial sums together */
 #define PARTS 8         /* partial sums at most */
@@ -29,7 +29,8 @@ static void add_up(const void *data, ptrdiff_t item) {
     const ptrdiff_t first = unit % s->bands * s->lines, lines = least(s->lines, c->y.out - first);
     const View view = windows(c, image, images, first, lines);
     const ptrdiff_t depth = images * lines * c->x.out;
-    ptrdiff_t *row = scratch(1, 2 * rows + 2 * depth), *place = row + rows, *step = place + rows, *at = step + depth, k = 0;
+    ptrdiff_t *row = scratch(1, 2 * rows + 2 * depth), *place = row + rows, *step = place + rows, *at = step + depth,
+              k = 0;
     for (ptrdiff_t n = 0; n < images; n++)
       for (ptrdiff_t y = 0; y < lines; y++)
         for (ptrdiff_t x = 0; x < c->x.out; x++, k++) {
@@ -50,9 +51,17 @@ static void add_up(const void *data, ptrdiff_t item) {
       const float *gradient = c->gradient + begun * c->filters + g * c->across;
       if (!as_it_is) pack(panel, gradient, at, depth, 1, c->across);
       product(&(Product){
-          .a = view.first + g * c->inside, .row = row, .rows = rows, .step = step, .depth = depth,
-          .b = as_it_is ? gradient : panel, .ldb = as_it_is ? c->filters : 0,
-          .out = s->partial + part * s->size + g * c->across, .place = place, .columns = c->across, .add = unit > begin,
+          .a = view.first + g * c->inside,
+          .row = row,
+          .rows = rows,
+          .step = step,
+          .depth = depth,
+          .b = as_it_is ? gradient : panel,
+          .ldb = as_it_is ? c->filters : 0,
+          .out = s->partial + part * s->size + g * c->across,
+          .place = place,
+          .columns = c->across,
+          .add = unit > begin,
       });
     }
   }

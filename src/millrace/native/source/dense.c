@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
-#define STEP 8          /* rows of w at a time: the sums, which stay in the first cache, are loaded once for all of them */
+#define STEP   8 /* rows of w at a time: the sums, which stay in the first cache, are loaded once for all of them */
 #define ENOUGH (1 << 18) /* numbers of w, for up to 4 rows, that are worth a thread's while: 10 us */
-#define PARTS 8         /* the depth, or the columns, are cut in so many parts at most, whatever the number of threads */
+#define PARTS  8 /* the depth, or the columns, are cut in so many parts at most, whatever the number of threads */
 
 typedef struct Sum {
   const Dense *of;
@@ -15,31 +15,29 @@ typedef struct Sum {
 typedef struct Pass { /* a few rows of x by `deep` rows of w */
   const float *x, *w;
   float *out;
-  ptrdiff_t depth, columns; /* from row to row of x; of w and out */
+  ptrdiff_t depth, columns;     /* from row to row of x; of w and out */
   ptrdiff_t deep, first, until; /* columns */
   ptrdiff_t whole;              /* rows of w from which a whole vector may be read, though it is longer than the row */
 } Pass;
 
 /* Whole vectors, `wide` of them at a time: out (+)= x w. */
-INLINE ptrdiff_t inner(const Pass *p, ptrdiff_t n, const int rows, const int wide, const ptrdiff_t deep, const int add) {
+INLINE ptrdiff_t inner(const Pass *p, ptrdiff_t n, const int rows, const int wide, const ptrdiff_t deep,
+                       const int add) {
   for (; n + wide * LANES <= p->until; n += wide * LANES) {
     Vector sum[ROWS][WIDE];
     UNROLL
-    for (int r = 0; r < rows; r++)
-      UNROLL
-      for (int v = 0; v < wide; v++) sum[r][v] = add ? load(p->out + r * p->columns + n + v * LANES) : (Vector){0};
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int v = 0; v < wide; v++) sum[r][v] = add ? load(p->out + r * p->columns + n + v * LANES) : (Vector){0};
 #pragma GCC unroll 8
-    for (ptrdiff_t k = 0; k < deep; k++)
+    for (ptrdiff_t k = 0; k < deep; k++) UNROLL
+    for (int v = 0; v < wide; v++) {
+      const Vector w = load(p->w + k * p->columns + n + v * LANES);
       UNROLL
-      for (int v = 0; v < wide; v++) {
-        const Vector w = load(p->w + k * p->columns + n + v * LANES);
-        UNROLL
-        for (int r = 0; r < rows; r++) sum[r][v] += w * p->x[r * p->depth + k];
-      }
+      for (int r = 0; r < rows; r++) sum[r][v] += w * p->x[r * p->depth + k];
+    }
     UNROLL
-    for (int r = 0; r < rows; r++)
-      UNROLL
-      for (int v = 0; v < wide; v++) store(p->out + r * p->columns + n + v * LANES, sum[r][v]);
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int v = 0; v < wide; v++) store(p->out + r * p->columns + n + v * LANES, sum[r][v]);
   }
   return n;
 }
@@ -76,10 +74,14 @@ INLINE void few(const Pass *all, const int rows) {
 
 static void rows_of(const Pass *p, ptrdiff_t rows) {
   switch (rows) {
-#define CASE(n) case n: few(p, n); break;
-    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define CASE(n) \
+  case n:       \
+    few(p, n);  \
+    break;
+    CASE(1)
+    CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if ROWS > 6
-    CASE(7) CASE(8)
+        CASE(7) CASE(8)
 #endif
   }
 }
@@ -91,7 +93,10 @@ static void multiply(const void *data, ptrdiff_t item) {
   const ptrdiff_t from = d->depth * part / s->parts, until = d->depth * (part + 1) / s->parts;
   float *out = part ? s->partial + (part - 1) * d->rows * d->columns : d->out;
   Pass p = {
-      .depth = d->depth, .columns = d->columns, .deep = until - from, .w = d->w + from * d->columns,
+      .depth = d->depth,
+      .columns = d->columns,
+      .deep = until - from,
+      .w = d->w + from * d->columns,
       .first = vectors * slice / s->slices * LANES,
       .until = least(d->columns, vectors * (slice + 1) / s->slices * LANES),
   };
@@ -125,6 +130,11 @@ ROUTINE(dense) {
   if (w[0] == 0) memset(out->data, 0, x[0] * w[1] * sizeof(float));
   if (x[0] * w[0] * w[1] == 0) return NULL;
   return dense(frame, &(Dense){
-      .x = in[0]->data, .w = in[1]->data, .out = out->data, .rows = x[0], .depth = w[0], .columns = w[1],
-  });
+                          .x = in[0]->data,
+                          .w = in[1]->data,
+                          .out = out->data,
+                          .rows = x[0],
+                          .depth = w[0],
+                          .columns = w[1],
+                      });
 }

@@ -1,5 +1,5 @@
-/* A few rows by a matrix. Each of its numbers is used a few times only, so what counts is how fast they come from memory: the
-   matrix is read where it lies, and in the order in which it lies there. */
+/* A few rows by a matrix. Each of its numbers is used a few times only, so what counts is how fast they come from
+   memory: the matrix is read where it lies, and in the order in which it lies there. */
 #ifndef DENSE_H
 #define DENSE_H
 

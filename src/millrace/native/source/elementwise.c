@@ -3,9 +3,7 @@
 typedef int Whole __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 INLINE Vector all(float x) { return x - (Vector){0}; }
-INLINE Vector chosen(Whole which, Vector a, Vector b) {
-  return (Vector)(((Whole)a & which) | ((Whole)b & ~which));
-}
+INLINE Vector chosen(Whole which, Vector a, Vector b) { return (Vector)(((Whole)a & which) | ((Whole)b & ~which)); }
 INLINE Vector at_most(Vector x, float most) { return chosen(x > most, all(most), x); } /* NaN stays NaN */
 INLINE Vector at_least(Vector x, float least) { return chosen(x < least, all(least), x); }
 
@@ -43,18 +41,30 @@ INLINE Vector hyperbolic_tangent(Vector x) {
 
 INLINE Vector computed(const Operation operation, Vector a, Vector b) {
   switch (operation) {
-    case NEGATIVE: return -a;
-    case SQUARE: return a * a;
-    case SIGMOID: return sigmoid(a);
-    case TANH: return hyperbolic_tangent(a);
-    case RELU: return chosen(a < 0, all(0), a);
-    case ADD: return a + b;
-    case SUBTRACT: return a - b;
-    case MULTIPLY: return a * b;
-    case DIVIDE: return a / b;
-    case MAXIMUM: return chosen((b > a) | (b != b), b, a);
-    case MINIMUM: return chosen((b < a) | (b != b), b, a);
-    default: return a;
+    case NEGATIVE:
+      return -a;
+    case SQUARE:
+      return a * a;
+    case SIGMOID:
+      return sigmoid(a);
+    case TANH:
+      return hyperbolic_tangent(a);
+    case RELU:
+      return chosen(a < 0, all(0), a);
+    case ADD:
+      return a + b;
+    case SUBTRACT:
+      return a - b;
+    case MULTIPLY:
+      return a * b;
+    case DIVIDE:
+      return a / b;
+    case MAXIMUM:
+      return chosen((b > a) | (b != b), b, a);
+    case MINIMUM:
+      return chosen((b < a) | (b != b), b, a);
+    default:
+      return a;
   }
 }
 
@@ -74,15 +84,17 @@ INLINE void each(const Operation operation, Block out, Block a, Block b, ptrdiff
   }
 }
 
-#define CASE(name) \
-  case name: each(name, out, a, b, rows, columns); break;
+#define CASE(name)                        \
+  case name:                              \
+    each(name, out, a, b, rows, columns); \
+    break;
 
 void elementwise(Operation operation, Block out, Block a, Block b, ptrdiff_t rows, ptrdiff_t columns) {
   if (operation < ADD) b = a;
   if (out.ld == columns && a.ld == columns && b.ld == columns) columns *= rows, rows = 1;
   switch (operation) {
-    CASE(COPY) CASE(NEGATIVE) CASE(SQUARE) CASE(SIGMOID) CASE(TANH) CASE(RELU) CASE(ADD) CASE(SUBTRACT)
-    CASE(MULTIPLY) CASE(DIVIDE) CASE(MAXIMUM) CASE(MINIMUM)
-    default: break;
+    CASE(COPY)
+    CASE(NEGATIVE) CASE(SQUARE) CASE(SIGMOID) CASE(TANH) CASE(RELU) CASE(ADD) CASE(SUBTRACT) CASE(MULTIPLY) CASE(DIVIDE)
+        CASE(MAXIMUM) CASE(MINIMUM) default : break;
   }
 }

@@ -5,7 +5,19 @@
 #include "vector.h"
 
 typedef enum Operation { /* as ops/scan_rows.py numbers them */
-  COPY, NEGATIVE, SQUARE, SIGMOID, TANH, RELU, ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, OPERATIONS
+                         COPY,
+                         NEGATIVE,
+                         SQUARE,
+                         SIGMOID,
+                         TANH,
+                         RELU,
+                         ADD,
+                         SUBTRACT,
+                         MULTIPLY,
+                         DIVIDE,
+                         MAXIMUM,
+                         MINIMUM,
+                         OPERATIONS
 } Operation;
 
 typedef struct Block { /* numbers [rows, columns]; ld: from row to row */

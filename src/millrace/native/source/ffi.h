@@ -1,5 +1,6 @@
-/* What XLA hands a routine that a program calls (XLA FFI, C interface 0.3, jaxlib 0.10 to 0.12), and the little that the
-   routines use of it. Names are this project's; order and types are the interface's, which tests hold to jaxlib's own. */
+/* What XLA hands a routine that a program calls (XLA FFI, C interface 0.3, jaxlib 0.10 to 0.12), and the little that
+   the routines use of it. Names are this project's; order and types are the interface's, which tests hold to jaxlib's
+   own. */
 #ifndef FFI_H
 #define FFI_H
 
@@ -128,7 +129,8 @@ static inline int64_t elements(const Buffer *buffer) {
   return count;
 }
 
-/* Whether there is work to do: results of an empty batch, say, have no numbers. What XLA asks for before, it is told. */
+/* Whether there is work to do: results of an empty batch, say, have no numbers. What XLA asks for before, it is told.
+ */
 static inline int asked_to_run(const Frame *frame) {
   for (Extension *extension = frame->extensions; extension; extension = extension->next)
     if (extension->type == 1) {
@@ -151,11 +153,9 @@ static inline void *no_memory(const Frame *frame) {
 
 /* ROUTINE(name) { ... } defines what a program calls as millrace.name; it returns NULL, or an error. Some result has
    numbers; an argument may have none. */
-#define ROUTINE(name)                               \
-  static void *run_##name(const Frame *frame);      \
-  void *millrace_##name(Frame *frame) {             \
-    return asked_to_run(frame) ? run_##name(frame) : NULL; \
-  }                                                 \
+#define ROUTINE(name)                                                                            \
+  static void *run_##name(const Frame *frame);                                                   \
+  void *millrace_##name(Frame *frame) { return asked_to_run(frame) ? run_##name(frame) : NULL; } \
   static void *run_##name(const Frame *frame)
 
 #endif

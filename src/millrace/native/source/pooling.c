@@ -34,7 +34,8 @@ INLINE Vector greater_of_each(Vector a, Vector b) {
   return (Vector)((first & (Lanes)a) | (~first & (Lanes)b));
 }
 
-/* out[n] = the sum or the greatest of the lines' numbers: three lines in one pass over out, which may not fit the cache. */
+/* out[n] = the sum or the greatest of the lines' numbers: three lines in one pass over out, which may not fit the
+ * cache. */
 INLINE void together(float *restrict out, const float *restrict a, ptrdiff_t row, ptrdiff_t lines, ptrdiff_t count,
                      const int mean) {
   const float *restrict b = a + row, *restrict c = b + row;
@@ -63,8 +64,10 @@ INLINE void line_of(const Pooling *p, const float *image, ptrdiff_t y, float *se
       Vector all = load(first + c);
       for (ptrdiff_t q = 1; q < p->x.window; q++) {
         const Vector next = load(first + q * channels + c);
-        if (mean) all += next;
-        else all = greater_of_each(next, all);
+        if (mean)
+          all += next;
+        else
+          all = greater_of_each(next, all);
       }
       if (mean) all *= share;
       store(out + x * channels + c, all);

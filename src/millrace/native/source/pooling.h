@@ -12,8 +12,8 @@ typedef struct Side { /* an axis of space: sizes of input, output and window, an
 typedef struct Pooling {
   Side y, x;
   ptrdiff_t batch, channels;
-  ptrdiff_t reach, inner; /* columns that the windows of a line see, from -low on; those of them that exist */
-  int count_padding;      /* for a mean */
+  ptrdiff_t reach, inner;        /* columns that the windows of a line see, from -low on; those of them that exist */
+  int count_padding;             /* for a mean */
   const float *input, *gradient; /* those of them that are given */
   float *result;
 } Pooling;

@@ -2,15 +2,15 @@
 
 #include <math.h>
 
-/* The gradient of max pooling: what each output's is, added to the first greatest element of its window. Padding is -inf,
-   and a NaN is greater than nothing, nor less: so it is the first greatest where it stands first, and never else.
+/* The gradient of max pooling: what each output's is, added to the first greatest element of its window. Padding is
+   -inf, and a NaN is greater than nothing, nor less: so it is the first greatest where it stands first, and never else.
 
    The lines that a window sees lie in two rings, as they are and as sums: line l in slot l mod window. */
 
 typedef struct Ring {
   const Pooling *p;
-  float *lines, *sums;  /* [window, roomy] */
-  const float *input;   /* of one image */
+  float *lines, *sums; /* [window, roomy] */
+  const float *input;  /* of one image */
   float *result;
   ptrdiff_t from, until; /* the lines that are in it now */
 } Ring;
@@ -24,8 +24,10 @@ static void enter(Ring *r, ptrdiff_t line) {
   const Pooling *p = r->p;
   const ptrdiff_t count = p->inner * p->channels;
   float *to = r->lines + slot(r, line) + p->x.low * p->channels;
-  if (line < 0 || line >= p->y.size) fill(to, -INFINITY, count);
-  else memcpy(to, r->input + line * p->x.size * p->channels, count * sizeof(float));
+  if (line < 0 || line >= p->y.size)
+    fill(to, -INFINITY, count);
+  else
+    memcpy(to, r->input + line * p->x.size * p->channels, count * sizeof(float));
   memset(r->sums + slot(r, line), 0, roomy(p) * sizeof(float));
 }
 
@@ -76,8 +78,13 @@ static void send_back(const void *data, ptrdiff_t image) {
   const ptrdiff_t places = p->y.window * p->x.window, width = p->x.out * p->channels, pixels = p->y.size * p->x.size;
   float *lines = scratch(0, divided_up(2 * p->y.window * roomy(p) + width + LANES, 2));
   Ring r = {
-      .p = p, .lines = lines, .sums = lines + p->y.window * roomy(p), .from = first_line(p, 0), .until = first_line(p, 0),
-      .input = p->input + image * pixels * p->channels, .result = p->result + image * pixels * p->channels,
+      .p = p,
+      .lines = lines,
+      .sums = lines + p->y.window * roomy(p),
+      .from = first_line(p, 0),
+      .until = first_line(p, 0),
+      .input = p->input + image * pixels * p->channels,
+      .result = p->result + image * pixels * p->channels,
   };
   float *given = r.sums + p->y.window * roomy(p);
   ptrdiff_t *offset = scratch(1, places);
@@ -87,13 +94,15 @@ static void send_back(const void *data, ptrdiff_t image) {
     const ptrdiff_t top = first_line(p, y);
     finish(&r, top);
     for (; r.until < top + p->y.window; r.until++) enter(&r, r.until);
-    for (ptrdiff_t n = 0; n < places; n++)
-      offset[n] = slot(&r, top + n / p->x.window) + n % p->x.window * p->channels;
+    for (ptrdiff_t n = 0; n < places; n++) offset[n] = slot(&r, top + n / p->x.window) + n % p->x.window * p->channels;
     const float *g = p->gradient + (image * p->y.out + y) * width;
     if (p->channels % LANES != 0) g = memcpy(given, g, width * sizeof(float));
-    if (places == 4) windows_of_line(&r, g, offset, 4);
-    else if (places == 9) windows_of_line(&r, g, offset, 9);
-    else windows_of_line(&r, g, offset, (int)places);
+    if (places == 4)
+      windows_of_line(&r, g, offset, 4);
+    else if (places == 9)
+      windows_of_line(&r, g, offset, 9);
+    else
+      windows_of_line(&r, g, offset, (int)places);
   }
   finish(&r, p->y.size);
 }

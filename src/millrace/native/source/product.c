@@ -3,16 +3,21 @@
 #define DEPTH 192 /* so deep a panel, 24 KiB with AVX-512, stays in the first cache while all rows pass it */
 
 void product(const Product *p) {
-  const ptrdiff_t rows = most(1, divided_up(p->rows, most(1, divided_up(p->rows, ROWS)))); /* of a tile: no short one at the end */
+  const ptrdiff_t rows =
+      most(1, divided_up(p->rows, most(1, divided_up(p->rows, ROWS)))); /* of a tile: no short one at the end */
   if (p->depth == 0 && !p->add)
     for (ptrdiff_t r = 0; r < p->rows; r++) memset(p->out + p->place[r], 0, p->columns * sizeof(float));
   for (ptrdiff_t k = 0; k < p->depth; k += DEPTH)
     for (ptrdiff_t c = 0; c < p->columns; c += COLUMNS) {
       Tile t = {
-          .a = p->a, .step = p->step + k, .depth = least(DEPTH, p->depth - k),
+          .a = p->a,
+          .step = p->step + k,
+          .depth = least(DEPTH, p->depth - k),
           .b = p->ldb ? p->b + c + k * p->ldb : p->b + c * p->depth + k * COLUMNS,
           .ldb = p->ldb ? p->ldb : COLUMNS,
-          .out = p->out + c, .columns = (int)least(COLUMNS, p->columns - c), .add = p->add || k > 0,
+          .out = p->out + c,
+          .columns = (int)least(COLUMNS, p->columns - c),
+          .add = p->add || k > 0,
       };
       for (ptrdiff_t r = 0; r < p->rows; r += rows) {
         t.row = p->row + r;

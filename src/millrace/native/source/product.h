@@ -4,8 +4,8 @@
 
 #include "tile.h"
 
-/* out[place[r] + n] (+)= sum over k of a[row[r] + step[k]] * b[k][n], b in panels as `pack` makes them. Or, with ldb, b as
-   it is, its rows so far apart: it is read in whole vectors, so something must lie behind it. */
+/* out[place[r] + n] (+)= sum over k of a[row[r] + step[k]] * b[k][n], b in panels as `pack` makes them. Or, with ldb, b
+   as it is, its rows so far apart: it is read in whole vectors, so something must lie behind it. */
 typedef struct Product {
   const float *a;
   const ptrdiff_t *row;

@@ -4,8 +4,9 @@
 #include "vector.h"
 
 /* Local response normalization of Krizhevsky et al. 2012, section 3.3: b = x t^-3/4, t = k + alpha * (sum of x^2 over n
-   neighbouring channels); and its gradient g t^-3/4 - 2 alpha beta x * (sum over neighbours of g b / t). One position at a
-   time, so that nothing but input and output goes through memory. `how`: n, and the bits of k and alpha as float32. */
+   neighbouring channels); and its gradient g t^-3/4 - 2 alpha beta x * (sum over neighbours of g b / t). One position
+   at a time, so that nothing but input and output goes through memory. `how`: n, and the bits of k and alpha as
+   float32. */
 
 #define POSITIONS 64 /* that a thread takes at a time, at least */
 

@@ -63,9 +63,12 @@ static Block block_of(const Part *part, int64_t number, ptrdiff_t first) {
       break;
     }
     case RESULT:
-      at = result(s->frame, (int)place->index) + place->ld * (row + (place->index >= s->is->states ? part->step * s->batch : 0));
+      at = result(s->frame, (int)place->index) +
+           place->ld * (row + (place->index >= s->is->states ? part->step * s->batch : 0));
       break;
-    case KEPT: at = part->memory + s->is->single + place->index * s->rows + first * place->ld; break;
+    case KEPT:
+      at = part->memory + s->is->single + place->index * s->rows + first * place->ld;
+      break;
     default: /* of the block alone, or single rows before all others */
       at = place->ld ? part->memory + s->is->single + s->is->kept * s->rows + place->index * s->is->block
                      : part->memory + place->index;
@@ -81,8 +84,15 @@ static void multiply(const Part *part, const Instruction *todo) {
   for (ptrdiff_t r = 0; r < part->rows; r++) row[r] = r * a.ld, place[r] = r * out.ld;
   for (ptrdiff_t k = 0; k < matrix->depth; k++) step[k] = k;
   product(&(Product){
-      .a = a.first, .row = row, .rows = part->rows, .step = step, .depth = matrix->depth, .b = s->panels[todo->b],
-      .out = out.first, .place = place, .columns = matrix->columns,
+      .a = a.first,
+      .row = row,
+      .rows = part->rows,
+      .step = step,
+      .depth = matrix->depth,
+      .b = s->panels[todo->b],
+      .out = out.first,
+      .place = place,
+      .columns = matrix->columns,
   });
 }
 
@@ -137,8 +147,9 @@ static void pack_matrix(const void *data, ptrdiff_t item) {
   ptrdiff_t *at = scratch(1, matrix->depth);
   for (ptrdiff_t k = 0; k < matrix->depth; k++) at[k] = matrix->turned ? k : k * matrix->columns;
   const ptrdiff_t across = matrix->turned ? matrix->depth : 1, column = panel * COLUMNS;
-  pack(s->panels[matrix - s->matrices] + column * matrix->depth, argument(s->frame, (int)matrix->argument) + column * across,
-       at, matrix->depth, across, least(COLUMNS, matrix->columns - column));
+  pack(s->panels[matrix - s->matrices] + column * matrix->depth,
+       argument(s->frame, (int)matrix->argument) + column * across, at, matrix->depth, across,
+       least(COLUMNS, matrix->columns - column));
 }
 
 ROUTINE(scan) {

@@ -48,17 +48,17 @@ INLINE void compute(const Tile *t, const int rows, const int wide) {
 INLINE void compute_narrow(const Tile *t, const int rows) {
   Half sum[ROWS];
   const float *a[ROWS];
-UNROLL
+  UNROLL
   for (int r = 0; r < rows; r++) a[r] = t->a + t->row[r], sum[r] = (Half){0};
   const float *b = t->b;
   const ptrdiff_t ldb = t->ldb, depth = t->depth, *step = t->step;
   for (ptrdiff_t k = 0; k < depth; k++, b += ldb) {
     const ptrdiff_t s = step[k];
     const Half across = load_half(b);
-UNROLL
+    UNROLL
     for (int r = 0; r < rows; r++) sum[r] += across * a[r][s];
   }
-UNROLL
+  UNROLL
   for (int r = 0; r < rows; r++) {
     float *out = t->out + t->place[r];
     if (t->add) sum[r] += load_few(out, t->columns);
@@ -66,18 +66,22 @@ UNROLL
   }
 }
 
-#define CASE(n)                                   \
-  case n:                                         \
-    if (t->columns <= LANES / 2) compute_narrow(t, n); \
-    else if (t->columns > LANES) compute(t, n, WIDE);  \
-    else compute(t, n, 1);                        \
+#define CASE(n)                  \
+  case n:                        \
+    if (t->columns <= LANES / 2) \
+      compute_narrow(t, n);      \
+    else if (t->columns > LANES) \
+      compute(t, n, WIDE);       \
+    else                         \
+      compute(t, n, 1);          \
     break;
 
 void tile(const Tile *t, int rows) {
   switch (rows) {
-    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+    CASE(1)
+    CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if ROWS > 6
-    CASE(7) CASE(8)
+        CASE(7) CASE(8)
 #endif
   }
 }

@@ -11,25 +11,26 @@
 
 #if defined(__AVX512F__)
 #define LANES 16 /* numbers in a vector */
-#define ROWS 8   /* rows of a tile: 8 x 2 sums, their operands and the rows' addresses fit the registers */
+#define ROWS  8  /* rows of a tile: 8 x 2 sums, their operands and the rows' addresses fit the registers */
 #elif defined(__AVX__)
 #define LANES 8
-#define ROWS 6
+#define ROWS  6
 #else
 #define LANES 4
-#define ROWS 8
+#define ROWS  8
 #endif
-#define WIDE 2 /* vectors side by side in a tile */
+#define WIDE    2 /* vectors side by side in a tile */
 #define COLUMNS (LANES * WIDE)
 
 typedef float Vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int Lanes __attribute__((vector_size(LANES * 4))); /* what comparing two vectors gives: -1 where it holds */
 
-/* Half of one: as many of these are multiplied at a time as of whole ones, twice as often, where whole ones take two turns. */
+/* Half of one: as many of these are multiplied at a time as of whole ones, twice as often, where whole ones take two
+ * turns. */
 typedef float Half __attribute__((vector_size(LANES * 2), aligned(4), may_alias));
 
-/* Before a loop whose count is known: unrolled whole, so that an array of vectors lies in registers. clang does that only
-   where it is not told a number: a third of the speed else (clang 14, Zen 4). */
+/* Before a loop whose count is known: unrolled whole, so that an array of vectors lies in registers. clang does that
+   only where it is not told a number: a third of the speed else (clang 14, Zen 4). */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -46,30 +47,36 @@ INLINE Half load_half(const float *from) { return *(const Half *)from; }
 /* The first few numbers of a vector alone. */
 #if defined(__AVX512F__)
 #define FEW(count) ((1u << (count)) - 1)
-INLINE Vector load_some(const float *from, int count) { return (Vector)_mm512_maskz_loadu_ps((__mmask16)FEW(count), from); }
+INLINE Vector load_some(const float *from, int count) {
+  return (Vector)_mm512_maskz_loadu_ps((__mmask16)FEW(count), from);
+}
 INLINE void store_some(float *to, Vector vector, int count) {
   _mm512_mask_storeu_ps(to, (__mmask16)FEW(count), (__m512)vector);
 }
 INLINE Half load_few(const float *from, int count) { return (Half)_mm256_maskz_loadu_ps((__mmask8)FEW(count), from); }
-INLINE void store_few(float *to, Half half, int count) { _mm256_mask_storeu_ps(to, (__mmask8)FEW(count), (__m256)half); }
+INLINE void store_few(float *to, Half half, int count) {
+  _mm256_mask_storeu_ps(to, (__mmask8)FEW(count), (__m256)half);
+}
 #elif defined(__AVX2__)
 INLINE __m256i first_lanes(int count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 INLINE __m128i first_few(int count) { return _mm_cmpgt_epi32(_mm_set1_epi32(count), _mm_setr_epi32(0, 1, 2, 3)); }
 INLINE Vector load_some(const float *from, int count) { return (Vector)_mm256_maskload_ps(from, first_lanes(count)); }
-INLINE void store_some(float *to, Vector vector, int count) { _mm256_maskstore_ps(to, first_lanes(count), (__m256)vector); }
+INLINE void store_some(float *to, Vector vector, int count) {
+  _mm256_maskstore_ps(to, first_lanes(count), (__m256)vector);
+}
 INLINE Half load_few(const float *from, int count) { return (Half)_mm_maskload_ps(from, first_few(count)); }
 INLINE void store_few(float *to, Half half, int count) { _mm_maskstore_ps(to, first_few(count), (__m128)half); }
 #else
-#define SOME(Kind, load, store)                          \
-  INLINE Kind load(const float *from, int count) {       \
-    Kind numbers = {0};                                  \
+#define SOME(Kind, load, store)                           \
+  INLINE Kind load(const float *from, int count) {        \
+    Kind numbers = {0};                                   \
     for (int n = 0; n < count; n++) numbers[n] = from[n]; \
-    return numbers;                                      \
-  }                                                      \
+    return numbers;                                       \
+  }                                                       \
   INLINE void store(float *to, Kind numbers, int count) { \
-    for (int n = 0; n < count; n++) to[n] = numbers[n];  \
+    for (int n = 0; n < count; n++) to[n] = numbers[n];   \
   }
 SOME(Vector, load_some, store_some)
 SOME(Half, load_few, store_few)

@@ -2,8 +2,9 @@
 
 #include <stdlib.h>
 
-#define DEEP 32    /* channels of a kernel that are transformed at a time */
-#define MEMORY 131072 /* numbers of a block of patches, transformed, and of their products: they stay in the second cache */
+#define DEEP 32 /* channels of a kernel that are transformed at a time */
+#define MEMORY \
+  131072 /* numbers of a block of patches, transformed, and of their products: they stay in the second cache */
 
 /* One group of a convolution of images to out, or, turned, of the gradient of its output to that of its input. */
 typedef struct Pass {
@@ -20,14 +21,15 @@ typedef struct Pass {
 
 typedef struct Plan {
   Pass w;
-  float *kernel;                 /* transformed: [spots, panels, channels, COLUMNS] */
-  ptrdiff_t all;                 /* panels */
-  ptrdiff_t down, right;         /* patches of an image */
+  float *kernel;                  /* transformed: [spots, panels, channels, COLUMNS] */
+  ptrdiff_t all;                  /* panels */
+  ptrdiff_t down, right;          /* patches of an image */
   ptrdiff_t images, lines, block; /* whole images, or lines of patches of one; patches at a time */
 } Plan;
 
 int is_winograd(const Convolution *c) {
-  const int small = c->y.kernel == c->x.kernel && (c->y.kernel == 3 || c->y.kernel == 5) && c->y.stride == 1 && c->x.stride == 1;
+  const int small =
+      c->y.kernel == c->x.kernel && (c->y.kernel == 3 || c->y.kernel == 5) && c->y.stride == 1 && c->x.stride == 1;
   const int dense = c->y.dilation == 1 && c->x.dilation == 1;
   const ptrdiff_t patches = c->batch * divided_up(c->y.out, 2) * divided_up(c->x.out, 2);
   return small && dense && c->inside % LANES == 0 && c->across % LANES == 0 && c->inside >= 32 && c->across >= 32 &&
@@ -57,16 +59,21 @@ static void transform_kernel(const void *data, ptrdiff_t item) {
   const ptrdiff_t chunks = divided_up(w->channels, DEEP), panel = item / chunks, first = item % chunks * DEEP;
   const ptrdiff_t depth = least(DEEP, w->channels - first), apart = p->all * w->channels * COLUMNS;
   const ptrdiff_t places = (w->size - 1) * (w->size - 1), columns = least(COLUMNS, w->filters - panel * COLUMNS);
-  float *taps = scratch(2, divided_up(places * DEEP * COLUMNS, 2)), *to = p->kernel + (panel * w->channels + first) * COLUMNS;
+  float *taps = scratch(2, divided_up(places * DEEP * COLUMNS, 2)),
+        *to = p->kernel + (panel * w->channels + first) * COLUMNS;
   ptrdiff_t at[DEEP];
   for (ptrdiff_t k = 0; k < depth; k++) at[k] = (first + k) * (w->turned ? 1 : w->across);
   for (ptrdiff_t t = 0; t < places; t++) {
     const float *from = w->kernel + (w->turned ? (places - 1 - t) * w->filters : t * w->channels) * w->across;
-    if (w->turned) pack(taps + t * DEEP * COLUMNS, from + panel * COLUMNS * w->across, at, depth, w->across, columns);
-    else pack(taps + t * DEEP * COLUMNS, from + panel * COLUMNS, at, depth, 1, columns);
+    if (w->turned)
+      pack(taps + t * DEEP * COLUMNS, from + panel * COLUMNS * w->across, at, depth, w->across, columns);
+    else
+      pack(taps + t * DEEP * COLUMNS, from + panel * COLUMNS, at, depth, 1, columns);
   }
-  if (w->size == 4) transform_taps(to, apart, taps, depth * COLUMNS, 4);
-  else transform_taps(to, apart, taps, depth * COLUMNS, 6);
+  if (w->size == 4)
+    transform_taps(to, apart, taps, depth * COLUMNS, 4);
+  else
+    transform_taps(to, apart, taps, depth * COLUMNS, 6);
 }
 
 INLINE void transform_patch_of(float *to, ptrdiff_t apart, const float *from, ptrdiff_t line, ptrdiff_t pixel,
@@ -88,8 +95,10 @@ INLINE void transform_patch_of(float *to, ptrdiff_t apart, const float *from, pt
 
 void transform_patch(float *to, ptrdiff_t apart, const float *from, ptrdiff_t line, ptrdiff_t pixel, ptrdiff_t channels,
                      ptrdiff_t size) {
-  if (size == 4) transform_patch_of(to, apart, from, line, pixel, channels, 4);
-  else transform_patch_of(to, apart, from, line, pixel, channels, 6);
+  if (size == 4)
+    transform_patch_of(to, apart, from, line, pixel, channels, 4);
+  else
+    transform_patch_of(to, apart, from, line, pixel, channels, 6);
 }
 
 /* `down` and `right`: how many of the two lines and columns are wanted. */
@@ -123,23 +132,31 @@ static void convolve_patches(const void *data, ptrdiff_t item) {
   const ptrdiff_t patches = images * lines * p->right;
   const ptrdiff_t in_apart = p->block * w->channels, out_apart = p->block * w->filters;
   const ptrdiff_t spots = w->size * w->size;
-  float *transformed = scratch(2, spots * divided_up(in_apart + out_apart, 2)), *products = transformed + spots * in_apart;
+  float *transformed = scratch(2, spots * divided_up(in_apart + out_apart, 2)),
+        *products = transformed + spots * in_apart;
   ptrdiff_t *row = scratch(1, 2 * p->block + w->channels), *place = row + p->block, *step = place + p->block;
   for (ptrdiff_t t = 0; t < p->block; t++) row[t] = t * w->channels, place[t] = t * w->filters;
   for (ptrdiff_t k = 0; k < w->channels; k++) step[k] = k;
   for (ptrdiff_t begin = 0; begin < patches; begin += p->block) {
     const ptrdiff_t count = least(p->block, patches - begin);
     for (ptrdiff_t t = 0; t < count; t++) {
-      const ptrdiff_t x = (begin + t) % p->right, y = (begin + t) / p->right % lines, n = (begin + t) / p->right / lines;
+      const ptrdiff_t x = (begin + t) % p->right, y = (begin + t) / p->right % lines,
+                      n = (begin + t) / p->right / lines;
       transform_patch(transformed + t * w->channels, in_apart,
                       view.first + n * view.image + 2 * y * view.line + 2 * x * w->in_all + w->first_in, view.line,
                       w->in_all, w->channels, w->size);
     }
     for (ptrdiff_t s = 0; s < spots; s++)
       product(&(Product){
-          .a = transformed + s * in_apart, .row = row, .rows = count, .step = step, .depth = w->channels,
+          .a = transformed + s * in_apart,
+          .row = row,
+          .rows = count,
+          .step = step,
+          .depth = w->channels,
           .b = p->kernel + s * p->all * w->channels * COLUMNS,
-          .out = products + s * out_apart, .place = place, .columns = w->filters,
+          .out = products + s * out_apart,
+          .place = place,
+          .columns = w->filters,
       });
     for (ptrdiff_t t = 0; t < count; t++) {
       const ptrdiff_t x = (begin + t) % p->right * 2, y = ((begin + t) / p->right % lines + first) * 2;
@@ -147,14 +164,17 @@ static void convolve_patches(const void *data, ptrdiff_t item) {
       float *out = w->out + ((n * w->out_high + y) * w->out_wide + x) * w->out_all + w->first_out;
       const ptrdiff_t line = w->out_wide * w->out_all;
       const int high = (int)least(2, w->out_high - y), wide = (int)least(2, w->out_wide - x);
-      if (w->size == 4) transform_back(out, line, w->out_all, products + t * w->filters, out_apart, w->filters, high, wide, 4);
-      else transform_back(out, line, w->out_all, products + t * w->filters, out_apart, w->filters, high, wide, 6);
+      if (w->size == 4)
+        transform_back(out, line, w->out_all, products + t * w->filters, out_apart, w->filters, high, wide, 4);
+      else
+        transform_back(out, line, w->out_all, products + t * w->filters, out_apart, w->filters, high, wide, 6);
     }
   }
 }
 
 static void *run(const Frame *frame, const Pass *w) {
-  Plan p = {.w = *w, .all = panels(w->filters), .down = divided_up(w->out_high, 2), .right = divided_up(w->out_wide, 2)};
+  Plan p = {
+      .w = *w, .all = panels(w->filters), .down = divided_up(w->out_high, 2), .right = divided_up(w->out_wide, 2)};
   p.kernel = shared(w->size * w->size * p.all * w->channels * COLUMNS);
   if (!p.kernel) return no_memory(frame);
   const Threads threads = threads_of(frame);
@@ -173,12 +193,25 @@ void *winograd(const Frame *frame, const Convolution *c) {
   void *error = NULL;
   for (ptrdiff_t g = 0; g < c->groups && !error; g++)
     error = run(frame, &(Pass){
-        .size = c->y.kernel + 1, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters,
-        .images = c->input, .high = c->y.size, .wide = c->x.size, .low_y = c->y.low, .low_x = c->x.low,
-        .in_all = c->channels, .channels = c->inside, .first_in = g * c->inside,
-        .out = c->result, .out_high = c->y.out, .out_wide = c->x.out,
-        .out_all = c->filters, .filters = c->across, .first_out = g * c->across,
-    });
+                           .size = c->y.kernel + 1,
+                           .batch = c->batch,
+                           .kernel = c->kernel + g * c->across,
+                           .across = c->filters,
+                           .images = c->input,
+                           .high = c->y.size,
+                           .wide = c->x.size,
+                           .low_y = c->y.low,
+                           .low_x = c->x.low,
+                           .in_all = c->channels,
+                           .channels = c->inside,
+                           .first_in = g * c->inside,
+                           .out = c->result,
+                           .out_high = c->y.out,
+                           .out_wide = c->x.out,
+                           .out_all = c->filters,
+                           .filters = c->across,
+                           .first_out = g * c->across,
+                       });
   return error;
 }
 
@@ -186,12 +219,25 @@ void *winograd_input_gradient(const Frame *frame, const Convolution *c) {
   void *error = NULL;
   for (ptrdiff_t g = 0; g < c->groups && !error; g++)
     error = run(frame, &(Pass){
-        .size = c->y.kernel + 1, .batch = c->batch, .kernel = c->kernel + g * c->across, .across = c->filters, .turned = 1,
-        .images = c->gradient, .high = c->y.out, .wide = c->x.out,
-        .low_y = c->y.kernel - 1 - c->y.low, .low_x = c->x.kernel - 1 - c->x.low,
-        .in_all = c->filters, .channels = c->across, .first_in = g * c->across,
-        .out = c->result, .out_high = c->y.size, .out_wide = c->x.size,
-        .out_all = c->channels, .filters = c->inside, .first_out = g * c->inside,
-    });
+                           .size = c->y.kernel + 1,
+                           .batch = c->batch,
+                           .kernel = c->kernel + g * c->across,
+                           .across = c->filters,
+                           .turned = 1,
+                           .images = c->gradient,
+                           .high = c->y.out,
+                           .wide = c->x.out,
+                           .low_y = c->y.kernel - 1 - c->y.low,
+                           .low_x = c->x.kernel - 1 - c->x.low,
+                           .in_all = c->filters,
+                           .channels = c->across,
+                           .first_in = g * c->across,
+                           .out = c->result,
+                           .out_high = c->y.size,
+                           .out_wide = c->x.size,
+                           .out_all = c->channels,
+                           .filters = c->inside,
+                           .first_out = g * c->inside,
+                       });
   return error;
 }

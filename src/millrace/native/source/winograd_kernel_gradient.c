@@ -5,10 +5,10 @@
 /* The transpose of the other two: kernel = G^T (sum over patches of (B^T d B) * (A g A^T)) G, d 4 x 4 of the input and
    g 2 x 2 of the output's gradient. The sum is a product of matrices for each spot, whose depth are the patches. */
 
-#define LARGE (1 << 19) /* numbers of all the partial sums together */
-#define PARTS 8         /* partial sums at most */
-#define PATCHES 64      /* at a time */
-#define SLICE 64        /* channels at least that a thread takes for itself */
+#define LARGE   (1 << 19) /* numbers of all the partial sums together */
+#define PARTS   8         /* partial sums at most */
+#define PATCHES 64        /* at a time */
+#define SLICE   64        /* channels at least that a thread takes for itself */
 
 typedef struct Sum {
   Convolution c;
@@ -43,7 +43,8 @@ static void add_patches(const void *data, ptrdiff_t item) {
   const ptrdiff_t from = vectors * slice / s->slices * LANES, rows = vectors * (slice + 1) / s->slices * LANES - from;
   const ptrdiff_t begin = s->units * part / s->parts, end = s->units * (part + 1) / s->parts;
   const ptrdiff_t in_apart = PATCHES * rows, out_apart = panels(c->across) * PATCHES * COLUMNS;
-  float *transformed = scratch(2, s->spots * divided_up(in_apart + out_apart, 2)), *gradients = transformed + s->spots * in_apart;
+  float *transformed = scratch(2, s->spots * divided_up(in_apart + out_apart, 2)),
+        *gradients = transformed + s->spots * in_apart;
   ptrdiff_t *row = scratch(1, 2 * rows + PATCHES), *place = row + rows, *step = place + rows;
   for (ptrdiff_t r = 0; r < rows; r++) row[r] = r, place[r] = r * c->across;
   for (ptrdiff_t t = 0; t < PATCHES; t++) step[t] = t * rows;
@@ -52,32 +53,42 @@ static void add_patches(const void *data, ptrdiff_t item) {
   for (ptrdiff_t unit = begin; unit < end; unit++) {
     const ptrdiff_t image = unit / s->bands * s->images, images = least(s->images, c->batch - image);
     const ptrdiff_t first = unit % s->bands * s->lines, lines = least(s->lines, s->down - first);
-    const View view = cut_out(c->input + image * c->y.size * c->x.size * c->channels, images, c->y.size, c->x.size,
-                              c->channels, 2 * first - c->y.low, 2 * lines + s->size - 2, -c->x.low,
-                              2 * s->right + s->size - 2);
+    const View view =
+        cut_out(c->input + image * c->y.size * c->x.size * c->channels, images, c->y.size, c->x.size, c->channels,
+                2 * first - c->y.low, 2 * lines + s->size - 2, -c->x.low, 2 * s->right + s->size - 2);
     const ptrdiff_t patches = images * lines * s->right;
     for (ptrdiff_t t0 = 0; t0 < patches; t0 += PATCHES, add = 1) {
       const ptrdiff_t count = least(PATCHES, patches - t0);
       for (ptrdiff_t t = 0; t < count; t++) {
-        const ptrdiff_t x = (t0 + t) % s->right * 2, y = (t0 + t) / s->right % lines * 2, n = (t0 + t) / s->right / lines;
+        const ptrdiff_t x = (t0 + t) % s->right * 2, y = (t0 + t) / s->right % lines * 2,
+                        n = (t0 + t) / s->right / lines;
         transform_patch(transformed + t * rows, in_apart,
-                        view.first + n * view.image + y * view.line + x * c->channels + s->group * c->inside + from, view.line, c->channels,
-                        rows, s->size);
+                        view.first + n * view.image + y * view.line + x * c->channels + s->group * c->inside + from,
+                        view.line, c->channels, rows, s->size);
         const ptrdiff_t out_y = 2 * first + y;
-        const float *g = c->gradient + (((image + n) * c->y.out + out_y) * c->x.out + x) * c->filters + s->group * c->across;
+        const float *g =
+            c->gradient + (((image + n) * c->y.out + out_y) * c->x.out + x) * c->filters + s->group * c->across;
         const ptrdiff_t line = c->x.out * c->filters;
         const int high = (int)least(2, c->y.out - out_y), wide = (int)least(2, c->x.out - x);
         float *to = gradients + t * COLUMNS;
-        if (s->size == 4) transform_gradient(to, out_apart, g, line, c->filters, c->across, high, wide, 4);
-        else transform_gradient(to, out_apart, g, line, c->filters, c->across, high, wide, 6);
+        if (s->size == 4)
+          transform_gradient(to, out_apart, g, line, c->filters, c->across, high, wide, 4);
+        else
+          transform_gradient(to, out_apart, g, line, c->filters, c->across, high, wide, 6);
       }
       for (ptrdiff_t spot = 0; spot < s->spots; spot++)
         for (ptrdiff_t p = 0; p < c->across; p += COLUMNS)
           product(&(Product){
-              .a = transformed + spot * in_apart, .row = row, .rows = rows, .step = step, .depth = count,
+              .a = transformed + spot * in_apart,
+              .row = row,
+              .rows = rows,
+              .step = step,
+              .depth = count,
               .b = gradients + spot * out_apart + p * PATCHES,
-              .out = sums + spot * c->inside * c->across + p, .place = place,
-              .columns = least(COLUMNS, c->across - p), .add = add,
+              .out = sums + spot * c->inside * c->across + p,
+              .place = place,
+              .columns = least(COLUMNS, c->across - p),
+              .add = add,
           });
     }
   }
@@ -109,8 +120,10 @@ INLINE void transform_sum_of(const Sum *s, ptrdiff_t channel, const int size) {
 
 static void transform_sum(const void *data, ptrdiff_t item) {
   const Sum *s = data;
-  if (s->size == 4) transform_sum_of(s, item, 4);
-  else transform_sum_of(s, item, 6);
+  if (s->size == 4)
+    transform_sum_of(s, item, 4);
+  else
+    transform_sum_of(s, item, 6);
 }
 
 void *winograd_kernel_gradient(const Frame *frame, const Convolution *c) {

@@ -1,5 +1,5 @@
-/* The transforms of F(2 x 2, 3 x 3) and F(2 x 2, 5 x 5) of Lavin and Gray 2015, along one axis: the points 0, 1, -1 (2, -2)
-   and infinity. `size`: 4 or 6 numbers of a patch, for a kernel of size - 1. */
+/* The transforms of F(2 x 2, 3 x 3) and F(2 x 2, 5 x 5) of Lavin and Gray 2015, along one axis: the points 0, 1, -1 (2,
+   -2) and infinity. `size`: 4 or 6 numbers of a patch, for a kernel of size - 1. */
 #ifndef WINOGRAD_TRANSFORMS_H
 #define WINOGRAD_TRANSFORMS_H
 
