@@ -37,7 +37,7 @@ def put_in_place(monkeypatch, name, build):
     monkeypatch.setitem(RECIPES, name, other)
 
 
-def test_the_plan_of_a_recipe_says_what_was_chosen_for_whom_and_why(millrace):
+def test_the_plan_of_a_recipe_says_what_was_chosen_for_whom_and_why(millrace, xla_alone):
     out, _, code = millrace("explain", "--plan", "digits", "--batch-size", 5)
     assert code == 0
     assert "digits, 5 examples" in out

@@ -92,3 +92,14 @@ def test_only_few_rows_go_to_the_routine():
     assert goes(2, 3, 4) and goes(8, 512, 10) and goes(1, 1024, 1024)
     assert not goes(1, 512, 512) and not goes(9, 512, 512)
     assert not goes(3, 3, 3, (1,), (1,)) and not goes(3, 3, 3, (0,), (0,))
+
+
+@pytest.mark.parametrize("depth", [1, 7, 300])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (10, 512), (65, 10), (130, 33)])
+def test_the_gradient_of_weights(libraries, depth, rows, columns):
+    rng = np.random.default_rng(depth)
+    x, g = (rng.normal(size=(depth, size)).astype(np.float32) for size in (rows, columns))
+    for library in libraries.values():
+        got = by(library, Dot((0,), (0,)), (x, g), Pool(1))
+        assert_is_product(got, x.T, g)
+        np.testing.assert_array_equal(got, by(library, Dot((0,), (0,)), (x, g), Pool(4)))
