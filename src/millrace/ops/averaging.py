@@ -20,9 +20,9 @@ from millrace.ir.errors import ShapeError
 from millrace.ir.formula import Formula, at, indices
 from millrace.ir.types import TensorType
 from millrace.ir.work import elements
-from millrace.ops.convolution import Geometry, Pads
 from millrace.ops.pooling import SLICES, cases, errors_of, pooled, routine_geometry, with_output
 from millrace.ops.sampling import bad_types, tensor, uniform
+from millrace.ops.windows import Geometry, Pads
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Dot(Primitive):
             return low.routine("dense", (x.shape[0], y.shape[1]), x, y)
         if low.has_routine(x, y) and self.is_gradient_of_weights(x, y):
             # [784, 128] by [128, 512]: 0.52 ms for 0.66; [512, 64] by [64, 512]: 0.18 for 0.28; by 10 columns 0.04 for
-            # 0.18; 1.05 to 1.2 times as fast for AlexNet's (2 cores, Zen 4). Other products are no faster so.
+            # 0.18; 1.05 to 1.2 times as fast for AlexNet's (2 cores, Zen 4). Most others are no faster so.
             low.note("routine of its own", "XLA's takes 1.1 to 4.6 times as long on a CPU for gradients of weights")
             return low.routine("dense_gradient", (x.shape[1], y.shape[1]), x, y)
         axes = ((self.x_contract, self.y_contract), (self.x_batch, self.y_batch))

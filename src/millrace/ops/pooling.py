@@ -19,8 +19,8 @@ from millrace.ir.errors import ShapeError
 from millrace.ir.formula import Formula, at, indices
 from millrace.ir.types import TensorType
 from millrace.ir.work import elements
-from millrace.ops.convolution import Geometry, Pads
 from millrace.ops.sampling import bad_types, distinct, tensor, uniform
+from millrace.ops.windows import Geometry, Pads
 
 SLICES = 32  # windows of up to so many elements are lowered to shifted slices
 

@@ -81,7 +81,7 @@ void *scratch(int slot, size_t numbers) {
     numbers = (numbers + 1023) / 1024 * 1024;
     kept[slot].memory = aligned_alloc(64, numbers * 8);
     kept[slot].numbers = numbers;
-    if (!kept[slot].memory) abort(); /* a few hundred kilobytes: nothing goes on without */
+    if (!kept[slot].memory) abort(); /* too late for an error: other threads are at work on the same */
   }
   return kept[slot].memory;
 }
