@@ -206,9 +206,7 @@ class CompiledProgram:
 
     def own(self, buffer: Any) -> Any:
         """A buffer that may be given away: a copy of what NumPy made or of what a snapshot holds."""
-        if not isinstance(buffer, jax.Array) or is_leased(buffer):
-            return jnp.array(buffer, copy=True)
-        return buffer
+        return jnp.array(buffer, copy=True) if isinstance(buffer, np.ndarray) or is_leased(buffer) else buffer
 
 
 class SpreadProgram(CompiledProgram):

@@ -138,7 +138,7 @@ def buffers_of(variables: Sequence[Variable]) -> list[Any]:
 
 def is_leased(buffer: Any) -> bool:
     """Whether a snapshot holds this buffer, so that it must not be donated."""
-    return any(buffer is held for buffers in tuple(_leases.values()) for held in buffers)
+    return bool(_leases) and any(buffer is held for buffers in tuple(_leases.values()) for held in buffers)
 
 
 def replace(updates: Mapping[Variable, Any]) -> None:
