@@ -46,4 +46,10 @@ INLINE ptrdiff_t reach(const Axis *axis, ptrdiff_t positions) {
 int has_few_channels(const Convolution *c);
 void *few_channels_gradient(const Frame *frame, const Convolution *c);
 
+/* Each in the way that spares the padding, from what c holds to its result; 0, and nothing done, where that would not
+   be faster. */
+int convolution_by_tap(const Frame *frame, const Convolution *c);
+int input_gradient_by_tap(const Frame *frame, const Convolution *c);
+int kernel_gradient_by_tap(const Frame *frame, const Convolution *c);
+
 #endif

@@ -23,7 +23,7 @@ typedef struct Product {
 void product(const Product *p);
 
 /* The right factor in panels [columns / COLUMNS, depth, COLUMNS], the last one filled up with zeros.
-   Its element k, n lies at from[at[k] + n * across]. */
+   Its element k, n lies at from[at[k] + n * across]; `at` rises. */
 void pack(float *panel, const float *from, const ptrdiff_t *at, ptrdiff_t depth, ptrdiff_t across, ptrdiff_t columns);
 
 INLINE ptrdiff_t panels(ptrdiff_t columns) { return divided_up(columns, COLUMNS); }

@@ -82,6 +82,38 @@ SOME(Vector, load_some, store_some)
 SOME(Half, load_few, store_few)
 #endif
 
+/* The numbers of two vectors in turns, of their first halves and of their second. */
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (Lanes){__VA_ARGS__})
+#endif
+#if LANES == 16
+#define FIRST  0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define SECOND 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define FIRST  0, 8, 1, 9, 2, 10, 3, 11
+#define SECOND 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define FIRST  0, 4, 1, 5
+#define SECOND 2, 6, 3, 7
+#endif
+
+/* A square of numbers, turned: each time round the halves of the rows, half as many apart as before, are dealt out. */
+INLINE void transpose(Vector square[LANES]) {
+  UNROLL
+  for (int times = 1; times < LANES; times *= 2) {
+    Vector dealt[LANES];
+    UNROLL
+    for (int n = 0; n < LANES / 2; n++) {
+      dealt[2 * n] = SHUFFLE(square[n], square[n + LANES / 2], FIRST);
+      dealt[2 * n + 1] = SHUFFLE(square[n], square[n + LANES / 2], SECOND);
+    }
+    UNROLL
+    for (int n = 0; n < LANES; n++) square[n] = dealt[n];
+  }
+}
+
 INLINE ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 INLINE ptrdiff_t most(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 INLINE ptrdiff_t divided_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
