@@ -61,6 +61,8 @@ def test_a_sum_over_nothing_is_zero(libraries):
     ("space", "kernel", "how"),
     [
         ((2, 2), (3, 3, 20, 40), {"padding": ((1, 1), (1, 1))}),  # as in the last layers of a ResNet
+        ((2, 2), (3, 3, 130, 520), {"padding": ((1, 1), (1, 1))}),  # cut in the middle of a tap
+        ((1, 1), (3, 3, 20, 24), {"padding": ((1, 1), (1, 1))}),  # most taps see padding alone
         ((4, 4), (3, 3, 33, 17), {"padding": ((1, 1), (1, 1)), "strides": (2, 1)}),
         ((5, 6), (2, 3, 3, 35), {"padding": ((2, 1), (0, 1)), "strides": (3, 2), "dilation": (2, 1)}),
         ((7, 7), (3, 3, 16, 64), {"padding": ((1, 1), (1, 1))}),  # more positions: read in place by tiles

@@ -6,10 +6,17 @@
 #include "parallel.h"
 #include "vector.h"
 
-typedef struct Dense { /* out[r, n] = sum over k of x[r, k] * w[k, n] */
-  const float *x, *w;
+typedef struct Meeting { /* a row of x by w, or by a tap of it, to a row of out */
+  const float *x;
+  ptrdiff_t row;
+} Meeting;
+
+typedef struct Dense {     /* out[r, n] = sum over t and k of x[t, r, k] * w[t, k, n], for the x that there are */
+  const Meeting *meetings; /* [taps, rows], of which the first few count */
+  const ptrdiff_t *count;
+  const float *w; /* [taps, depth, columns] */
   float *out;
-  ptrdiff_t rows, depth, columns; /* none of them 0 */
+  ptrdiff_t taps, rows, depth, columns; /* none of them 0 */
 } Dense;
 
 /* NULL unless out of memory. */

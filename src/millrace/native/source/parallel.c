@@ -20,13 +20,23 @@ static void take_part(Job *job) {
   }
 }
 
-static void leave(Job *job) {
+static void leave(void *data) {
+  Job *job = data;
   if (atomic_fetch_sub(&job->holders, 1) == 1) free(job);
 }
 
 static void helper(void *data) {
   take_part(data);
   leave(data);
+}
+
+void hand_over(const Threads *threads, void (*task)(void *), void (*refused)(void *), void *data) {
+  ScheduleArguments arguments = {sizeof arguments, NULL, threads->context, task, data};
+  void *error = threads->api->schedule(&arguments);
+  if (!error) return;
+  ErrorHandle handle = {sizeof handle, NULL, error};
+  threads->api->error_destroy(&handle);
+  refused(data);
 }
 
 /* The caller works too, and waits only for parts that others have begun: so no number of busy threads can lock up. */
@@ -43,15 +53,7 @@ void parallel(const Threads *threads, void (*work)(const void *, ptrdiff_t), con
   atomic_init(&job->next, 0);
   atomic_init(&job->done, 0);
   atomic_init(&job->holders, (int)helpers + 1);
-  for (ptrdiff_t n = 0; n < helpers; n++) {
-    ScheduleArguments arguments = {sizeof arguments, NULL, threads->context, helper, job};
-    void *error = threads->api->schedule(&arguments);
-    if (error) { /* fewer helpers, then */
-      ErrorHandle handle = {sizeof handle, NULL, error};
-      threads->api->error_destroy(&handle);
-      leave(job);
-    }
-  }
+  for (ptrdiff_t n = 0; n < helpers; n++) hand_over(threads, helper, leave, job);
   take_part(job);
   for (int turns = 0; atomic_load(&job->done) < items; turns++)
     if (turns > 1000) sched_yield();

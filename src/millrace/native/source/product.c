@@ -1,7 +1,5 @@
 #include "product.h"
 
-#define DEPTH 192 /* so deep a panel, 24 KiB with AVX-512, stays in the first cache while all rows pass it */
-
 void product(const Product *p) {
   const ptrdiff_t rows =
       most(1, divided_up(p->rows, most(1, divided_up(p->rows, ROWS)))); /* of a tile: no short one at the end */

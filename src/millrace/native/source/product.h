@@ -4,6 +4,8 @@
 
 #include "tile.h"
 
+#define DEPTH 192 /* so deep a panel, 24 KiB with AVX-512, stays in the first cache while all rows pass it */
+
 /* out[place[r] + n] (+)= sum over k of a[row[r] + step[k]] * b[k][n], b in panels as `pack` makes them. Or, with ldb, b
    as it is, its rows so far apart: it is read in whole vectors, so something must lie behind it. */
 typedef struct Product {
