@@ -46,16 +46,16 @@ INLINE Half load_half(const float *from) { return *(const Half *)from; }
 
 /* The first few numbers of a vector alone. */
 #if defined(__AVX512F__)
-#define FEW(count) ((1u << (count)) - 1)
+#define FIRST_BITS(count) ((1u << (count)) - 1)
 INLINE Vector load_some(const float *from, int count) {
-  return (Vector)_mm512_maskz_loadu_ps((__mmask16)FEW(count), from);
+  return (Vector)_mm512_maskz_loadu_ps((__mmask16)FIRST_BITS(count), from);
 }
 INLINE void store_some(float *to, Vector vector, int count) {
-  _mm512_mask_storeu_ps(to, (__mmask16)FEW(count), (__m512)vector);
+  _mm512_mask_storeu_ps(to, (__mmask16)FIRST_BITS(count), (__m512)vector);
 }
-INLINE Half load_few(const float *from, int count) { return (Half)_mm256_maskz_loadu_ps((__mmask8)FEW(count), from); }
+INLINE Half load_few(const float *from, int count) { return (Half)_mm256_maskz_loadu_ps((__mmask8)FIRST_BITS(count), from); }
 INLINE void store_few(float *to, Half half, int count) {
-  _mm256_mask_storeu_ps(to, (__mmask8)FEW(count), (__m256)half);
+  _mm256_mask_storeu_ps(to, (__mmask8)FIRST_BITS(count), (__m256)half);
 }
 #elif defined(__AVX2__)
 INLINE __m256i first_lanes(int count) {
