@@ -56,6 +56,17 @@ def test_recurrent_layers_and_their_gradients(case):
     compared([x], [*made, *mr.gradients(loss, [x, *layer.weights])], draw(batch, steps, 3))
 
 
+@pytest.mark.parametrize("batch", [1, 2, 40])
+@pytest.mark.parametrize(
+    "layer", [GRU(9), LSTM(17, return_sequences=True), SimpleRNN(5, activation="relu", go_backwards=True)], ids=str
+)
+def test_steps_that_a_mask_skips_and_the_gradient_of_relu(layer, batch):
+    x, mask = mr.Input((6, 3), batch_size=batch, name="x"), mr.Input((6,), dtype="bool", batch_size=batch, name="mask")
+    y = layer(x, mask=mask)
+    gradients = mr.gradients(mr.sum(mr.sin(y)), [x, *layer.weights])
+    compared([x, mask], [y, *gradients], draw(batch, 6, 3), RNG.random((batch, 6)) > 0.4)
+
+
 def scanned(step, *states, xs, outside=()):
     values = [mr.Input(a.shape[1:], batch_size=a.shape[0], name=f"a{n}") for n, a in enumerate((*states, xs, *outside))]
     first, x, others = values[: len(states)], values[len(states)], values[len(states) + 1 :]
@@ -74,6 +85,16 @@ def test_every_operation_that_the_routine_knows():
     values, outputs, arrays = scanned(
         step, draw(11, 5), draw(11, 10), xs=draw(4, 11, 5), outside=(draw(7), draw(10, 7))
     )
+    compared(values, outputs, *arrays)
+
+
+def test_what_is_true_or_false_of_each_number():
+    def step(s, x):
+        (h,) = s
+        near = mr.where(mr.less(h, x), h, mr.where(mr.greater_equal(x, 0.5), 1.0, x))
+        return (mr.where(mr.greater(h, 0.0), x, near),), (mr.less_equal(x, h), near)
+
+    values, outputs, arrays = scanned(step, draw(7, 19), xs=draw(5, 7, 19).round(1))
     compared(values, outputs, *arrays)
 
 

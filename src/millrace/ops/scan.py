@@ -86,13 +86,20 @@ class Scan(Primitive):
 
     def lower(self, low: Any, *arrays: Any) -> Any:
         n, m = self.carries, self.carries + self.sequences
-        if isinstance(self.length, int) and low.has_routine(*arrays):
+        given = [x.astype(np.float32) if x.dtype == bool else x for x in arrays]
+        if isinstance(self.length, int) and low.has_routine(*given):
             how = program(self.graph, n, self.sequences, self.length, self.reverse)
             if how is not None:
                 low.note("routine of its own", "XLA's loop runs each step's products on one thread of a CPU")
                 shapes = [array.shape for array in arrays[:n]]
                 shapes += [(self.length, arrays[0].shape[0], value.shape[1]) for value in self.graph.outputs[n:]]
-                return low.routines("scan", shapes, *arrays, how=how)
+                given[n:m] = [x[..., None] if x.ndim == 2 else x for x in given[n:m]]
+                made = low.routines("scan", shapes, *given, how=how)
+                results = made if isinstance(made, tuple) else (made,)
+                typed = tuple(
+                    x != 0 if y.dtype == "bool" else x for x, y in zip(results, self.graph.outputs, strict=True)
+                )
+                return typed if len(typed) > 1 else typed[0]
 
         def step(states: Any, slices: Any) -> Any:
             results = low.run(self.graph, (*states, *slices, *arrays[m:]))

@@ -19,10 +19,11 @@ from millrace.ir.graph import Graph
 from millrace.ir.leaves import Constant, Placeholder
 
 ARGUMENT, RESULT, KEPT, PASSING = range(4)  # where numbers lie, as scan.c has it
-COPY, SQUARE, PRODUCT = 0, 2, 12  # of its operations; the others by what they are here:
+COPY, SQUARE, REPEAT, PRODUCT = 0, 2, 17, 18  # of its operations; the others by what they are here:
 ELEMENTWISE = {
     "StopGradient": COPY, "Negative": 1, "Sigmoid": 3, "Tanh": 4, "Relu": 5, "Add": 6, "Subtract": 7, "Multiply": 8,
-    "Divide": 9, "Maximum": 10, "Minimum": 11,
+    "Divide": 9, "Maximum": 10, "Minimum": 11, "Greater": 12, "GreaterEqual": 13, "Less": 14, "LessEqual": 15,
+    "Select": 16,
 }  # fmt: skip
 BLOCK = 4096  # numbers of a state that go through passes over elements together; 512 takes up to 1.05 times as long
 
@@ -30,15 +31,19 @@ Place = tuple[int, int, int, int]  # kind, index, numbers from row to row, offse
 
 
 def program(graph: Graph, states: int, sequences: int, steps: int, backwards: bool) -> list[int] | None:
-    """The body of a scan as the integers that the routine takes; None where it is no such loop."""
+    """The body of a scan as the integers that the routine takes; None where it is no such loop.
+
+    What is true or false is 1 or 0 to the routine; of what is one number a row, [rows], it takes columns, [rows, 1].
+    """
     return _Program(graph, states, sequences).written(steps, backwards) if _by_rows(graph, states, sequences) else None
 
 
 def _by_rows(graph: Graph, states: int, sequences: int) -> bool:
     """Whether each row of what a step makes comes from the same row of what it is given, by operations known here."""
-    if not states or any(value.dtype != "float32" for node in graph.nodes for value in node.outputs):
+    if not states or any(value.dtype not in ("float32", "bool") for node in graph.nodes for value in node.outputs):
         return False
-    given = graph.inputs[: states + sequences]
+    given = [value for k, value in enumerate(graph.inputs[: states + sequences]) if k < states or value.ndim != 1]
+    columns = [value for value in graph.inputs[states : states + sequences] if value.ndim == 1]
     if any(value.ndim != 2 for value in given) or len(set(graph.inputs)) < len(graph.inputs):
         return False
     rows = given[0].shape[0]
@@ -47,10 +52,12 @@ def _by_rows(graph: Graph, states: int, sequences: int) -> bool:
     moved = any(value in graph.inputs[:states] and value is not graph.inputs[k] for k, value in _states(graph, states))
     return (
         not moved
+        and all(same(value.shape[0], rows) for value in columns)
         and all(value.ndim == 2 and same(value.shape[0], rows) for value in (*given, *made))
         and all(isinstance(value.shape[1], int) and value.shape[1] > 0 for value in (*given, *made))
-        and all(_is_known(node, graph.inputs[states + sequences :]) for node in graph.nodes)
-        and all(_root(value).op.name not in ("Broadcast", "Constant") for value in graph.outputs)
+        and all(_is_known(node, graph.inputs[states + sequences :], columns) for node in graph.nodes)
+        and all(_root(value).op.name != "Constant" for value in graph.outputs)
+        and all(_root(value).op.name != "Broadcast" or _repeats(_root(value).node) for value in graph.outputs)
         and all(_root(value) is value or _root(value) not in graph.inputs for _, value in _states(graph, states))
     )
 
@@ -59,16 +66,28 @@ def _states(graph: Graph, states: int) -> list[tuple[int, Value]]:
     return list(enumerate(graph.outputs[:states]))
 
 
-def _is_known(node: Node, constants: Sequence[Value]) -> bool:
+def _repeats(node: Node) -> bool:
+    """Whether a node says one number of each row again in all columns."""
+    op: Any = node.op
+    return op.name == "Broadcast" and op.axes == (0, 1) and node.inputs[0].shape[1] == 1
+
+
+def _is_known(node: Node, constants: Sequence[Value], columns: Sequence[Value]) -> bool:
     op: Any = node.op
     match op.name:
         case "Placeholder":
             return True
         case "Constant":
             return bool(np.all(op.literal.array == op.literal.array.flat[0])) if op.literal.array.size else False
-        case "Broadcast":  # one number, or one row, for all rows
+        case "Reshape":  # one number a row, as a column
+            return node.inputs[0] in columns and node.outputs[0].shape[1] == 1
+        case "Broadcast":  # one number, or one row, for all rows; or a column
             (x,) = node.inputs
-            return (x.ndim == 0 and isinstance(x.op, Constant)) or (x in constants and op.axes == (1,) and x.ndim == 1)
+            return (
+                _repeats(node)
+                or (x.ndim == 0 and isinstance(x.op, Constant))
+                or (x in constants and op.axes == (1,) and x.ndim == 1)
+            )
         case "Slice":
             return op.start[0] == 0 and op.step == (1, 1) and isinstance(op.start[1], int)
         case "Concatenate":
@@ -83,8 +102,8 @@ def _is_known(node: Node, constants: Sequence[Value]) -> bool:
 
 
 def _root(value: Value) -> Value:
-    """What a slice is of."""
-    while value.op.name == "Slice":
+    """What a slice, or a column, is of."""
+    while value.op.name in ("Slice", "Reshape"):
         value = value.node.inputs[0]
     return value
 
@@ -128,7 +147,8 @@ class _Program:
         for node in self.graph.nodes:
             before = max((self.level[x] for x in node.inputs), default=0)
             self.level |= dict.fromkeys(node.outputs, before + (node.op.name == "Dot"))
-        nodes = [n for n in self.graph.nodes if n.op.name not in ("Placeholder", "Constant", "Broadcast", "Slice")]
+        there = ("Placeholder", "Constant", "Broadcast", "Slice", "Reshape")
+        nodes = [n for n in self.graph.nodes if n.op.name not in there or _repeats(n)]
         return sorted(nodes, key=self._key)
 
     def _key(self, node: Node) -> tuple[int, bool]:
@@ -168,7 +188,7 @@ class _Program:
 
     @staticmethod
     def _width(value: Value) -> int:
-        return int(value.shape[1])
+        return int(value.shape[1]) if value.ndim > 1 else 1
 
     def _new(self, value: Value) -> Place:
         """A place for what a node makes."""
@@ -199,6 +219,8 @@ class _Program:
         elif value.op.name == "Slice":
             kind, index, across, offset = self._place(value.node.inputs[0])
             place = kind, index, across, offset + value.op.start[1]  # type: ignore[attr-defined]
+        elif value.op.name == "Reshape":
+            place = self._place(value.node.inputs[0])
         else:  # a number or a row for all rows
             (x,) = value.node.inputs or (value,)
             if x in self.graph.inputs:
@@ -234,10 +256,12 @@ class _Program:
         return [*header, *(int(number) for table in tables for row in table for number in row)]
 
     def _copy(self, value: Value, to: Place) -> None:
-        self._say(COPY, to, self._place(value), self._place(value), self._width(value))
+        self._say(COPY, to, [self._place(value)], self._width(value))
 
-    def _say(self, operation: int, out: Place, a: Place, b: Place, columns: int) -> None:
-        self.instructions.append((operation, self._number(out), self._number(a), self._number(b), columns))
+    def _say(self, operation: int, out: Place, operands: Sequence[Place], columns: int) -> None:
+        """out = operation(operands), of which the routine always takes three."""
+        given = (self._number(operands[min(k, len(operands) - 1)]) for k in range(3))
+        self.instructions.append((operation, self._number(out), *given, columns))
 
     def _write(self, node: Node, n: int) -> None:
         (out,), op = node.outputs, node.op
@@ -247,7 +271,7 @@ class _Program:
             turned = op.y_contract == (1,)  # type: ignore[attr-defined]
             described = self.graph.inputs.index(matrix), self._width(x), self._width(out), int(turned)
             which = self.matrices.setdefault(described, len(self.matrices))
-            self.instructions.append((PRODUCT, self._number(to), self._number(given), which, self._width(out)))
+            self.instructions.append((PRODUCT, self._number(to), self._number(given), which, 0, self._width(out)))
             self._done_with(node, n)
         elif op.name == "Concatenate":
             (kind, index, across, offset), at = self._new(out), 0
@@ -258,6 +282,8 @@ class _Program:
             self._done_with(node, n)
         else:
             operands = [self._place(x) for x in node.inputs]
-            self._done_with(node, n)  # the result may lie where an operand did
-            code = SQUARE if op.name == "IntegerPower" else ELEMENTWISE[op.name]
-            self._say(code, self._new(out), operands[0], operands[-1], self._width(out))
+            if _repeats(node):
+                self._new(out)  # before its operand's place is free: it may not lie there
+            self._done_with(node, n)  # any other result may lie where an operand did
+            code = {"IntegerPower": SQUARE, "Broadcast": REPEAT}.get(op.name) or ELEMENTWISE[op.name]
+            self._say(code, self._new(out), operands, self._width(out))

@@ -123,29 +123,29 @@ static int run(const Frame *frame, Pass p) {
 
 int convolution_by_tap(const Frame *frame, const Convolution *c) {
   return pays(c, 0) && run(frame, (Pass){
-                 .c = c,
-                 .from = c->input,
-                 .to = c->result,
-                 .depth = c->inside,
-                 .columns = c->across,
-                 .read = c->y.size * c->x.size * c->channels,
-                 .written = c->y.out * c->x.out * c->filters,
-                 .pixel = c->filters,
-             });
+                                      .c = c,
+                                      .from = c->input,
+                                      .to = c->result,
+                                      .depth = c->inside,
+                                      .columns = c->across,
+                                      .read = c->y.size * c->x.size * c->channels,
+                                      .written = c->y.out * c->x.out * c->filters,
+                                      .pixel = c->filters,
+                                  });
 }
 
 int input_gradient_by_tap(const Frame *frame, const Convolution *c) {
   return pays(c, 1) && run(frame, (Pass){
-                 .c = c,
-                 .turned = 1,
-                 .from = c->gradient,
-                 .to = c->result,
-                 .depth = c->across,
-                 .columns = c->inside,
-                 .read = c->y.out * c->x.out * c->filters,
-                 .written = c->y.size * c->x.size * c->channels,
-                 .pixel = c->channels,
-             });
+                                      .c = c,
+                                      .turned = 1,
+                                      .from = c->gradient,
+                                      .to = c->result,
+                                      .depth = c->across,
+                                      .columns = c->inside,
+                                      .read = c->y.out * c->x.out * c->filters,
+                                      .written = c->y.size * c->x.size * c->channels,
+                                      .pixel = c->channels,
+                                  });
 }
 
 /* ---- The kernel's gradient: a tap's is a product with the positions that it meets as its depth. */

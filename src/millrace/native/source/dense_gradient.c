@@ -3,8 +3,8 @@
 #include "parallel.h"
 #include "product.h"
 
-/* The gradient of a dense layer's weights: out[m, n] = sum over k of x[k, m] * g[k, n]. The left factor is read down its
-   columns where it lies; the right one is put into panels once. */
+/* The gradient of a dense layer's weights: out[m, n] = sum over k of x[k, m] * g[k, n]. The left factor is read down
+   its columns where it lies; the right one is put into panels once. */
 
 #define TOGETHER 64 /* rows of the result that a thread takes at a time */
 

@@ -63,6 +63,14 @@ INLINE Vector computed(const Operation operation, Vector a, Vector b) {
       return chosen((b > a) | (b != b), b, a);
     case MINIMUM:
       return chosen((b < a) | (b != b), b, a);
+    case GREATER:
+      return chosen(a > b, all(1), all(0));
+    case GREATER_EQUAL:
+      return chosen(a >= b, all(1), all(0));
+    case LESS:
+      return chosen(a < b, all(1), all(0));
+    case LESS_EQUAL:
+      return chosen(a <= b, all(1), all(0));
     default:
       return a;
   }
@@ -84,17 +92,55 @@ INLINE void each(const Operation operation, Block out, Block a, Block b, ptrdiff
   }
 }
 
+static void select_each(Block out, Block which, Block a, Block b, ptrdiff_t rows, ptrdiff_t columns) {
+  for (ptrdiff_t r = 0; r < rows; r++) {
+    float *to = out.first + r * out.ld;
+    const float *w = which.first + r * which.ld, *x = a.first + r * a.ld, *y = b.first + r * b.ld;
+    ptrdiff_t n = 0;
+    for (; n + LANES <= columns; n += LANES) store(to + n, chosen(load(w + n) != 0, load(x + n), load(y + n)));
+    for (; n < columns; n++) to[n] = w[n] != 0 ? x[n] : y[n];
+  }
+}
+
+static void repeat_each(Block out, Block a, ptrdiff_t rows, ptrdiff_t columns) {
+  for (ptrdiff_t r = 0; r < rows; r++)
+    for (ptrdiff_t n = 0; n < columns; n++) out.first[r * out.ld + n] = a.first[r * a.ld];
+}
+
 #define CASE(name)                        \
   case name:                              \
     each(name, out, a, b, rows, columns); \
     break;
 
-void elementwise(Operation operation, Block out, Block a, Block b, ptrdiff_t rows, ptrdiff_t columns) {
+void elementwise(Operation operation, Block out, Block a, Block b, Block c, ptrdiff_t rows, ptrdiff_t columns) {
   if (operation < ADD) b = a;
-  if (out.ld == columns && a.ld == columns && b.ld == columns) columns *= rows, rows = 1;
+  if (operation < SELECT) c = b;
+  if (operation != REPEAT && out.ld == columns && a.ld == columns && b.ld == columns && c.ld == columns)
+    columns *= rows, rows = 1;
   switch (operation) {
     CASE(COPY)
-    CASE(NEGATIVE) CASE(SQUARE) CASE(SIGMOID) CASE(TANH) CASE(RELU) CASE(ADD) CASE(SUBTRACT) CASE(MULTIPLY) CASE(DIVIDE)
-        CASE(MAXIMUM) CASE(MINIMUM) default : break;
+    CASE(NEGATIVE)
+    CASE(SQUARE)
+    CASE(SIGMOID)
+    CASE(TANH)
+    CASE(RELU)
+    CASE(ADD)
+    CASE(SUBTRACT)
+    CASE(MULTIPLY)
+    CASE(DIVIDE)
+    CASE(MAXIMUM)
+    CASE(MINIMUM)
+    CASE(GREATER)
+    CASE(GREATER_EQUAL)
+    CASE(LESS)
+    CASE(LESS_EQUAL)
+    case SELECT:
+      select_each(out, a, b, c, rows, columns);
+      break;
+    case REPEAT:
+      repeat_each(out, a, rows, columns);
+      break;
+    case OPERATIONS:
+      break;
   }
 }

@@ -17,6 +17,12 @@ typedef enum Operation { /* as ops/scan_rows.py numbers them */
                          DIVIDE,
                          MAXIMUM,
                          MINIMUM,
+                         GREATER, /* 1 where it holds, else 0 */
+                         GREATER_EQUAL,
+                         LESS,
+                         LESS_EQUAL,
+                         SELECT, /* the second where the first is not 0, else the third */
+                         REPEAT, /* the first number of each row, in all its columns */
                          OPERATIONS
 } Operation;
 
@@ -25,7 +31,7 @@ typedef struct Block { /* numbers [rows, columns]; ld: from row to row */
   ptrdiff_t ld;
 } Block;
 
-/* out = operation(a, b), or of a alone; out may be a or b. */
-void elementwise(Operation operation, Block out, Block a, Block b, ptrdiff_t rows, ptrdiff_t columns);
+/* out = operation(a, b, c), or of the first of them; out may be any of them, but that of REPEAT may not be a. */
+void elementwise(Operation operation, Block out, Block a, Block b, Block c, ptrdiff_t rows, ptrdiff_t columns);
 
 #endif

@@ -69,7 +69,7 @@ const Instruction *passes(const Part *part, const Instruction *from) {
     const ptrdiff_t rows = least(s->is->block, part->rows - first);
     for (const Instruction *todo = from; todo < until; todo++)
       elementwise((Operation)todo->operation, block_of(part, todo->out, first), block_of(part, todo->a, first),
-                  block_of(part, todo->b, first), rows, todo->columns);
+                  block_of(part, todo->b, first), block_of(part, todo->c, first), rows, todo->columns);
   }
   return until;
 }

@@ -11,7 +11,7 @@ typedef struct Place { /* where numbers [rows, ld] lie */
 enum { ARGUMENT, RESULT, KEPT, PASSING }; /* kinds; what is kept lasts a step, what passes only while a block does */
 
 typedef struct Instruction {
-  int64_t operation, out, a, b, columns; /* places; b of a product is a matrix */
+  int64_t operation, out, a, b, c, columns; /* places; b of a product is a matrix */
 } Instruction;
 
 typedef struct Matrix { /* an argument [depth, columns], or [columns, depth] */

@@ -53,7 +53,9 @@ INLINE Vector load_some(const float *from, int count) {
 INLINE void store_some(float *to, Vector vector, int count) {
   _mm512_mask_storeu_ps(to, (__mmask16)FIRST_BITS(count), (__m512)vector);
 }
-INLINE Half load_few(const float *from, int count) { return (Half)_mm256_maskz_loadu_ps((__mmask8)FIRST_BITS(count), from); }
+INLINE Half load_few(const float *from, int count) {
+  return (Half)_mm256_maskz_loadu_ps((__mmask8)FIRST_BITS(count), from);
+}
 INLINE void store_few(float *to, Half half, int count) {
   _mm256_mask_storeu_ps(to, (__mmask8)FIRST_BITS(count), (__m256)half);
 }
