@@ -34,8 +34,8 @@ class Network:
 
     @property
     def spatial(self) -> bool:
-        """Whether it has convolutions over images, so that the layout of memory is a choice."""
-        return len(self.shape) == 3
+        """Whether it has convolutions over images or volumes, so that the layout of memory is a choice."""
+        return len(self.shape) >= 3
 
     @property
     def first_loss(self) -> float:
@@ -140,10 +140,32 @@ def alexnet(width: float = 1.0, classes: int = 1000) -> tuple[int, int]:
     return first + middle + dense(36 * k2, units, units, classes), first
 
 
+MOBILE = ((64, 1), (128, 2), (128, 1), (256, 2))  # filters and stride of each pair of depthwise and 1x1 convolutions
+
+
+def mobile(side: int, classes: int) -> tuple[int, int]:
+    """Multiply-adds of a small MobileNet, and of its first convolution."""
+    first = total = conv(side, 3, 3, 32)
+    channels = 32
+    for filters, stride in MOBILE:
+        side //= stride
+        total += conv(side, 3, channels, channels, channels) + conv(side, 1, channels, filters)
+        channels = filters
+    return total + dense(channels, classes), first
+
+
+def transformer(steps: int, width: int, inner: int, blocks: int, classes: int) -> int:
+    """Multiply-adds of an encoder's blocks: projections, scores and sums of attention, two dense layers."""
+    attention = 4 * width * width + 2 * steps * width
+    return blocks * steps * (attention + 2 * width * inner) + dense(width, classes)
+
+
 TOY_WIDTH = 1 / 16
 LENET_FIRST, CIFAR_FIRST, DIGITS_FIRST = conv(28, 5, 1, 6), conv(32, 5, 3, 32), conv(8, 3, 1, 32)
 FASHION_FIRST = conv(28, 3, 1, 32)
+VOLUMES_FIRST = 16 * 32 * 32 * 27 * 16
 USED = ("millrace", "torch", "onnxruntime")  # who has the networks that are measured in use alone
+BOTH = ("millrace", "torch")
 
 NETWORKS = {
     network.name: network
@@ -178,6 +200,17 @@ NETWORKS = {
             below=67, only=USED,
         ),
         Network(
+            "mobile", (32, 32, 3), 10, "sgd", *mobile(32, 10), only=BOTH,
+        ),
+        Network(
+            "volumes", (16, 32, 32, 1), 10, "adam", VOLUMES_FIRST + 8 * 16 * 16 * 27 * 16 * 32 + dense(8192, 10),
+            VOLUMES_FIRST, unit="volumes", only=BOTH,
+        ),
+        Network(
+            "transformer", (64, 128), 10, "adam", transformer(64, 128, 256, 2, 10), 3 * 64 * 128 * 128,
+            unit="sequences", only=BOTH,
+        ),
+        Network(
             "sentiment", (40,), 2, "adam", 2 * 40 * 3 * dense(64 + 48, 48) + dense(96, 2), 0, unit="sentences",
             below=12_000, only=USED,
         ),
@@ -195,6 +228,9 @@ BATCHES = {
     "lstm_long": ("lstm_long", 64),
     "gru_long": ("gru_long", 64),
     "resnet18": ("resnet18", 32),
+    "mobile": ("mobile", 64),
+    "volumes": ("volumes", 16),
+    "transformer": ("transformer", 32),
 }
 TRAINING = [Workload(name, NETWORKS[network], batch) for name, (network, batch) in BATCHES.items()]
 

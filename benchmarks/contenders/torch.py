@@ -41,17 +41,18 @@ class Laid:
         x, y = examples(task.workload)
         self.x, self.y, self.permuted = x, y.astype(np.int64), False
         if chosen.spatial and task.option("channels_last"):
-            self.net = self.net.to(memory_format=torch.channels_last)
-            self.permuted = True  # [batch, height, width, channels] in memory, seen as [batch, channels, ...]
+            last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+            self.net = self.net.to(memory_format=last)
+            self.permuted = True  # [batch, *space, channels] in memory, seen as [batch, channels, *space]
         elif chosen.spatial:
-            self.x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+            self.x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
         mode = "max-autotune" if task.option("max_autotune") else None
         self.compiled = (lambda f: torch.compile(f, mode=mode)) if task.option("compile") else lambda f: f
         self.kept = (self.given(), self.answers()) if task.option("resident") else None
 
     def given(self) -> torch.Tensor:
         x = torch.from_numpy(self.x).to(DEVICE)
-        return x.permute(0, 3, 1, 2) if self.permuted else x
+        return x.movedim(-1, 1) if self.permuted else x
 
     def answers(self) -> torch.Tensor:
         return torch.from_numpy(self.y).to(DEVICE)

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.workloads import MOBILE
+
 
 class AlexNet(nn.Module):
     """Krizhevsky et al. 2012. PyTorch divides alpha of the response normalization by its window."""
@@ -102,6 +104,36 @@ class Sentiment(nn.Module):
         return self.output(self.gru(self.embedding(x))[0].amax(1))
 
 
+class Encoder(nn.Module):
+    """Blocks of a transformer's encoder, the mean of their steps, scores."""
+
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+        block = nn.TransformerEncoderLayer(width, 4, 256, dropout=0.0, batch_first=True)
+        self.blocks, self.output = nn.TransformerEncoder(block, 2), nn.Linear(width, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.blocks(x).mean(1))
+
+
+def mobile() -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+    channels = 32
+    for filters, stride in MOBILE:
+        layers += [nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)]
+        layers += [nn.BatchNorm2d(channels), nn.ReLU()]
+        layers += [nn.Conv2d(channels, filters, 1, bias=False), nn.BatchNorm2d(filters), nn.ReLU()]
+        channels = filters
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+def volumes() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv3d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(16, 32, 3, padding=1), nn.ReLU(),
+        nn.MaxPool3d(2), nn.Flatten(), nn.Linear(8192, 10),
+    )  # fmt: skip
+
+
 def fashion() -> nn.Module:
     layers: list[nn.Module] = []
     for channels, filters in ((1, 32), (32, 64), (64, 128)):
@@ -148,6 +180,8 @@ def network(chosen: Any) -> nn.Module:
             return AlexNet(chosen.classes, chosen.width)
         case "resnet18":
             return resnet18(chosen.classes)
+        case "transformer":
+            return Encoder(chosen.shape[-1], chosen.classes)
         case "lstm":
             return Recurrent(nn.LSTM, chosen.shape[-1], units, chosen.classes)
         case "gru":
@@ -155,5 +189,5 @@ def network(chosen: Any) -> nn.Module:
         case name:
             return {
                 "lenet": lenet, "cifar_quick": cifar_quick, "digits": digits, "mlp": mlp, "fashion": fashion,
-                "char_rnn": Letters, "sentiment": Sentiment,
+                "char_rnn": Letters, "sentiment": Sentiment, "mobile": mobile, "volumes": volumes,
             }[name]()  # fmt: skip
