@@ -1,10 +1,12 @@
 """What the compiler chose and where its time went, seen from outside."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import millrace as mr
-from millrace.engines.tracing import divided, lowering, timed
+from millrace.engines.tracing import _events, divided, lowering, timed
 from millrace.ir.graph import Graph
 
 
@@ -60,3 +62,24 @@ def test_choices_are_known_without_compiling(xla_alone):
     assert found.graph.outputs[0].shape == (3, 8, 8, 6)
     assert any("YNNPACK" in reason for reason in found.plan.reasons)
     assert [(node.op.name, choice) for node, choice, _ in found.notes] == [("Convolution", "2 convolutions")]
+
+
+def profile(*threads):
+    """What XLA's profiler would say of these threads' events: name, start, length (seconds), facts."""
+    lines = [
+        SimpleNamespace(
+            events=[SimpleNamespace(name=n, start_ns=s * 1e9, duration_ns=d * 1e9, stats=f) for n, s, d, f in e]
+        )
+        for e in threads
+    ]
+    return SimpleNamespace(planes=[SimpleNamespace(lines=lines)])
+
+
+def test_an_operation_of_two_threads_ends_where_the_last_goes_on_with_another():
+    """The second thread says that "add" has ended when "product", which waited for it, has run there."""
+    add, end = ("add", 0, 1, {"hlo_op": "add", "_p": 7}), ("end: add", 9, 0, {"_c": 7})
+    product = ("product", 3, 6, {"hlo_op": "product"})
+    assert _events(profile([add], [product, end]))[1] == [("add", 0, 3), ("product", 3, 9)]
+    assert _events(profile([add], [end]))[1] == [("add", 0, 9)]
+    early = ("product", -2, 6, {"hlo_op": "product"})  # it began before: the thread came to its part of "add" later
+    assert _events(profile([add], [early, end]))[1][0] == ("add", 0, 9)

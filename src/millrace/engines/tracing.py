@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -194,21 +195,32 @@ def _watch(call: Callable[[], None], calls: int) -> list[tuple[Interval, list[tu
 def _events(found: Any) -> tuple[list[Interval], list[tuple[str, float, float]]]:
     """The windows of the calls and the operations in them.
 
-    An operation that several threads work on ends where its "end: ..." stands, which may be on another thread.
+    An operation that several threads work on ends where its "end: ..." stands, on the thread that came last. But that
+    is written only when the thread has gone on with what had waited for it: what else began there was not waiting.
     """
     windows: list[Interval] = []
     begun: list[tuple[str, float, float, Any]] = []
-    ends: dict[Any, float] = {}
-    for plane in found.planes:
-        for line in plane.lines:
-            for event in line.events:
-                start, length = event.start_ns * 1e-9, event.duration_ns * 1e-9
-                if event.name == STEP:
-                    windows.append((start, start + length))
-                    continue
-                facts = dict(event.stats)
-                if "hlo_op" in facts:
-                    begun.append((facts["hlo_op"], start, start + length, facts.get("_p")))
-                elif event.name.startswith("end: "):
-                    ends[facts.get("_c")] = start
-    return windows, [(name, start, max(end, ends.get(flow, end))) for name, start, end, flow in begun]
+    ends: dict[Any, tuple[float, int]] = {}
+    starts: dict[int, list[float]] = {}
+    for thread, line in enumerate(line for plane in found.planes for line in plane.lines):
+        for event in line.events:
+            start, length = event.start_ns * 1e-9, event.duration_ns * 1e-9
+            if event.name == STEP:
+                windows.append((start, start + length))
+                continue
+            facts = dict(event.stats)
+            if "hlo_op" in facts:
+                begun.append((facts["hlo_op"], start, start + length, facts.get("_p")))
+                starts.setdefault(thread, []).append(start)
+            elif event.name.startswith("end: "):
+                ends[facts.get("_c")] = start, thread
+    for found_there in starts.values():
+        found_there.sort()
+    events = []
+    for name, start, end, flow in begun:
+        last, thread = ends.get(flow, (end, -1))
+        there = starts.get(thread, [])
+        after = bisect_right(there, start)
+        went_on = there[after] if after < len(there) else last
+        events.append((name, start, max(end, min(last, went_on))))
+    return windows, events
