@@ -83,6 +83,7 @@ ROUTINE(convolution_kernel_gradient) {
   Sum s = {.c = described(frame, in[0], out, in[1])};
   Convolution *c = &s.c;
   c->input = in[0]->data, c->gradient = in[1]->data, c->result = out->data;
+  if (is_depthwise(c)) return depthwise_kernel_gradient(frame, c);
   if (kernel_gradient_by_tap(frame, c)) return NULL;
   if (is_winograd(c)) return winograd_kernel_gradient(frame, c);
   s.rows = c->y.kernel * c->x.kernel * c->inside, s.size = s.rows * c->filters;
