@@ -45,7 +45,7 @@ static void add_up(const void *data, ptrdiff_t item) {
     /* A few filters need no panels. At the very end their last vector would reach beyond the gradient. */
     const ptrdiff_t begun = (image * c->y.out + first) * c->x.out;
     const ptrdiff_t behind = (c->batch * c->y.out * c->x.out - begun - depth) * c->filters;
-    const int as_it_is = c->filters <= COLUMNS && (c->filters % LANES == 0 || behind >= COLUMNS);
+    const int as_it_is = c->filters <= COLUMNS && (c->across % LANES == 0 || behind >= COLUMNS);
     float *panel = scratch(2, divided_up(panels(c->across) * COLUMNS * depth, 2));
     for (ptrdiff_t g = 0; g < c->groups; g++) {
       const float *gradient = c->gradient + begun * c->filters + g * c->across;
