@@ -25,7 +25,6 @@ from millrace.ops.planes import added_up, flattened, laid_side_by_side, raised
 from millrace.ops.sampling import bad_types, tensor, uniform
 from millrace.ops.windows import Geometry, Pads
 
-GROUPS = 8  # up to so many, Millrace's own routines convolve each by itself
 LARGE = 2**16  # numbers of a kernel at one place, from which on it is turned in two passes
 
 
@@ -57,10 +56,10 @@ class _Windowed(Primitive, abstract=True):
         """Whether one of Millrace's own routines computes this: in one dimension or two, and so in three.
 
         XLA's convolutions take, on 2 cores of a Zen 4 EPYC, 0.9 to 1.3 times as long for AlexNet's layers and
-        ResNet-18's, 2.7 times with 3 channels, 4 to 9 times with 1 to 6, 70 times on maps of 2x2. Where each group has
-        few channels (depthwise) a routine's tiles would be nearly empty.
+        ResNet-18's, 2.7 times with 3 channels, 4 to 9 times with 1 to 6, 70 times on maps of 2x2, 3 to 20 times with
+        16 or 32 groups (the kernel's gradient 100 and more), and 140 times for depthwise ones (5000).
         """
-        return self.groups <= GROUPS and low.has_routine(*arrays)
+        return low.has_routine(*arrays)
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -69,7 +68,7 @@ class _Windowed(Primitive, abstract=True):
 
     def by_routine(self, low: Any, name: str, shape: Any, *arrays: Any) -> Any:
         """What the routine of this name computes, of this shape."""
-        low.note("routine of its own", "XLA's take 1 to 9 times as long on a CPU, most with few channels")
+        low.note("routine of its own", "XLA's take 1 to 9 times as long on a CPU, many groups hundreds of times")
         rest = 2 - self.rank
         before = tuple(pad for pad, _ in self.padding)
         how = (1,) * rest + self.strides + (0,) * rest + before + (1,) * rest + self.dilation + (self.groups,)

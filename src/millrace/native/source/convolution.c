@@ -154,6 +154,7 @@ ROUTINE(convolution) {
   Forward f = {.c = described(frame, in[0], in[1], out)};
   Convolution *c = &f.c;
   c->input = in[0]->data, c->kernel = in[1]->data, c->result = out->data;
+  if (is_depthwise(c)) return depthwise(frame, c);
   if (c->groups == 1 && c->batch * c->y.out * c->x.out <= FEW) return convolve_few(frame, c);
   if (convolution_by_tap(frame, c)) return NULL;
   if (is_winograd(c)) return winograd(frame, c);

@@ -52,4 +52,10 @@ int convolution_by_tap(const Frame *frame, const Convolution *c);
 int input_gradient_by_tap(const Frame *frame, const Convolution *c);
 int kernel_gradient_by_tap(const Frame *frame, const Convolution *c);
 
+/* The same where each group has few channels: see depthwise.h. */
+int is_depthwise(const Convolution *c);
+void *depthwise(const Frame *frame, const Convolution *c);
+void *depthwise_input_gradient(const Frame *frame, const Convolution *c);
+void *depthwise_kernel_gradient(const Frame *frame, const Convolution *c);
+
 #endif

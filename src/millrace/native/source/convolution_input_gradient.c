@@ -95,6 +95,7 @@ ROUTINE(convolution_input_gradient) {
   Backward b = {.c = described(frame, out, in[1], in[0])};
   Convolution *c = &b.c;
   c->gradient = in[0]->data, c->kernel = in[1]->data, c->result = out->data;
+  if (is_depthwise(c)) return depthwise_input_gradient(frame, c);
   if (input_gradient_by_tap(frame, c)) return NULL;
   if (is_winograd(c)) return winograd_input_gradient(frame, c);
   if (has_few_channels(c)) return few_channels_gradient(frame, c);

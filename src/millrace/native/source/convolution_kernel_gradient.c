@@ -45,7 +45,7 @@ static void add_up(const void *data, ptrdiff_t item) {
     /* A few filters need no panels. At the very end their last vector would reach beyond the gradient. */
     const ptrdiff_t begun = (image * c->y.out + first) * c->x.out;
     const ptrdiff_t behind = (c->batch * c->y.out * c->x.out - begun - depth) * c->filters;
-    const int as_it_is = c->filters <= COLUMNS && (c->filters % LANES == 0 || behind >= COLUMNS);
+    const int as_it_is = c->filters <= COLUMNS && (c->across % LANES == 0 || behind >= COLUMNS);
     float *panel = scratch(2, divided_up(panels(c->across) * COLUMNS * depth, 2));
     for (ptrdiff_t g = 0; g < c->groups; g++) {
       const float *gradient = c->gradient + begun * c->filters + g * c->across;
@@ -83,6 +83,7 @@ ROUTINE(convolution_kernel_gradient) {
   Sum s = {.c = described(frame, in[0], out, in[1])};
   Convolution *c = &s.c;
   c->input = in[0]->data, c->gradient = in[1]->data, c->result = out->data;
+  if (is_depthwise(c)) return depthwise_kernel_gradient(frame, c);
   if (kernel_gradient_by_tap(frame, c)) return NULL;
   if (is_winograd(c)) return winograd_kernel_gradient(frame, c);
   s.rows = c->y.kernel * c->x.kernel * c->inside, s.size = s.rows * c->filters;

@@ -42,6 +42,13 @@ typedef float Half __attribute__((vector_size(LANES * 2), aligned(4), may_alias)
 INLINE Vector load(const float *from) { return *(const Vector *)from; }
 INLINE void store(float *to, Vector vector) { *(Vector *)to = vector; }
 
+/* Keeps the compiler from loading a vector again for each of its uses. */
+#if defined(__x86_64__)
+#define IN_REGISTER(vector) __asm__("" : "+v"(vector))
+#else
+#define IN_REGISTER(vector)
+#endif
+
 INLINE Half load_half(const float *from) { return *(const Half *)from; }
 
 /* The first few numbers of a vector alone. */
@@ -82,6 +89,23 @@ INLINE void store_few(float *to, Half half, int count) { _mm_maskstore_ps(to, fi
   }
 SOME(Vector, load_some, store_some)
 SOME(Half, load_few, store_few)
+#endif
+
+/* The numbers of a vector that these indices name. */
+#if defined(__AVX512F__)
+INLINE Vector chosen_from(Vector numbers, Lanes which) {
+  return (Vector)_mm512_permutexvar_ps((__m512i)which, (__m512)numbers);
+}
+#elif defined(__AVX2__)
+INLINE Vector chosen_from(Vector numbers, Lanes which) {
+  return (Vector)_mm256_permutevar8x32_ps((__m256)numbers, (__m256i)which);
+}
+#else
+INLINE Vector chosen_from(Vector numbers, Lanes which) {
+  Vector chosen = {0};
+  for (int n = 0; n < LANES; n++) chosen[n] = numbers[which[n]];
+  return chosen;
+}
 #endif
 
 /* The numbers of two vectors in turns, of their first halves and of their second. */
