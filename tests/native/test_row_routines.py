@@ -59,6 +59,7 @@ def test_softmax_its_logarithm_and_its_gradient(libraries, length):
     x = normal(0, ROWS, length, scale=8)
     agree(libraries, Softmax(), x)
     agree(libraries, LogSoftmax(), x)
+    agree(libraries, Softmax(), x - 300)
     agree(libraries, SoftmaxGradient(), Softmax().evaluate(x), normal(1, ROWS, length), near=3e-6)
 
 

@@ -66,7 +66,8 @@ INLINE void row_back(const Normalization *m, ptrdiff_t row, float *d_scale, floa
     put(d_scale + at, take(d_scale + at, count) + arrived * z, count);
     put(d_offset + at, take(d_offset + at, count) + arrived, count);
   });
-  const Vector sum = total_of(sums) * (m->centred ? 1.0f / length : 0.0f), product = total_of(products) * (1.0f / length);
+  const float whole = 1.0f / length;
+  const Vector sum = total_of(sums) * (m->centred ? whole : 0), product = total_of(products) * whole;
   EACH_VECTOR(length, {
     const Vector z = (take(x + at, count) - of.mean) * of.share;
     const Vector h = take(g + at, count) * take(m->scale + at, count);
