@@ -22,6 +22,8 @@ every_op = pytest.mark.parametrize("op", TESTED, ids=lambda op: op.__name__)
 NO_FORMULA = {
     "AveragePoolGradient",
     "BatchNormalization",
+    "BatchNormalizationGradient",
+    "LayerNormalizationGradient",
     "LocalResponseNormalizationGradient",
     "MaxPoolGradient",
     "MaxPoolGather",

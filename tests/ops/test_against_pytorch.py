@@ -157,7 +157,7 @@ CASES = {
     "cumsum_reversed": (lambda x: mr.cumsum(x, 0, reverse=True), ["CumulativeSum"]),
     "any": (lambda x: mr.any(x, 1), ["AnyTrue"]),
     "all": (lambda x: mr.all(x, 1), ["AllTrue"]),
-    "softmax": (mr.softmax, ["Softmax"]),
+    "softmax": (mr.softmax, ["Softmax", "SoftmaxGradient"]),
     "softmax_axis_0": (lambda x: mr.softmax(x, 0), ["Softmax"]),
     "softmax_large": (mr.softmax, ["Softmax"]),
     "log_softmax": (mr.log_softmax, ["LogSoftmax"]),

@@ -16,13 +16,15 @@ from millrace.ops.contract import Dot
 from millrace.ops.convolution import Convolution, ConvolutionInputGradient, ConvolutionKernelGradient
 from millrace.ops.crops import Crop
 from millrace.ops.index import Iota
+from millrace.ops.layer_normalization import LayerNormalizationGradient
 from millrace.ops.mixing import MixUp
-from millrace.ops.normalization import SoftmaxCrossEntropy
+from millrace.ops.normalization import BatchNormalizationGradient
 from millrace.ops.once import Once
 from millrace.ops.pooling import MaxPool, MaxPoolGather, MaxPoolGradient
 from millrace.ops.random import Dropout, RandomBits, threefry2x32
 from millrace.ops.shape import Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose
 from millrace.ops.sharding import Shard
+from millrace.ops.softmax import SoftmaxCrossEntropy
 
 COVERED = {}  # name of a test: the operations that it checks
 MASK = 0xFFFFFFFF
@@ -760,6 +762,30 @@ def test_batch_normalization_of_one_channel_worked_out():
     out, mean, variance = (mr.evaluate(v) for v in mr.batch_normalization(*values, epsilon=0.0))
     assert mean.tolist() == [2.0] and variance.tolist() == [1.0]  # of 1 and 3 alone
     np.testing.assert_allclose(out.ravel(), [8.0, 12.0, 22.0], rtol=1e-6)
+
+
+@covers("BatchNormalizationGradient")
+def test_what_reaches_scale_and_offset_of_a_batch_normalization():
+    x, g, m, v = (np.float32(n) for n in ([[1], [3]], [[5], [7]], [2], [1]))
+    d_offset, d_scale = BatchNormalizationGradient(0.0).evaluate(g, x, m, v)
+    assert d_offset.tolist() == [12] and d_scale.tolist() == [7 - 5]
+
+
+@covers("LayerNormalization")
+def test_layer_normalization_of_two_numbers_worked_out():
+    scale, offset = np.float32([2, 3]), np.float32([10, 20])
+    out = mr.evaluate(mr.layer_normalization(np.float32([[1, 3], [8, 4]]), scale, offset, epsilon=0.0))
+    np.testing.assert_allclose(out, [[8, 23], [12, 17]], rtol=1e-6)
+    out = mr.evaluate(mr.layer_normalization(np.float32([[1, 7]]), scale, offset, epsilon=0.0, centred=False))
+    np.testing.assert_allclose(out, [[10.4, 24.2]], rtol=1e-6)  # the mean of 1 and 49 is 25
+
+
+@covers("LayerNormalizationGradient")
+def test_what_reaches_a_layer_normalization_worked_out():
+    x, g = np.float32([[1, 1, 3, 3]]), np.float32([[1, 0, 0, 0]])  # normalized: -1, -1, 1, 1
+    dx, d_scale, d_offset = LayerNormalizationGradient(0.0).evaluate(x, np.ones(4, np.float32), g)
+    np.testing.assert_allclose(dx, [[0.5, -0.5, 0, 0]], atol=1e-7)  # less 1/4, and less -1/4 of each normalized
+    assert d_scale.tolist() == [-1, 0, 0, 0] and d_offset.tolist() == [1, 0, 0, 0]
 
 
 @covers("ExampleWeights")

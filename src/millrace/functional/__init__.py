@@ -141,6 +141,7 @@ from millrace.functional.networks import (
     batch_normalization,
     dot_product_attention,
     example_weights,
+    layer_normalization,
     local_response_normalization,
     log_softmax,
     masked_softmax,

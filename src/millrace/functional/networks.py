@@ -13,6 +13,8 @@ from millrace.functional.reductions import mean
 from millrace.functional.shaping import moveaxis, swapaxes
 from millrace.ir.core import Op, Value
 from millrace.ops import normalization
+from millrace.ops.layer_normalization import LayerNormalization
+from millrace.ops.softmax import LogSoftmax, Softmax, SoftmaxCrossEntropy
 from millrace.ops.weights import ExampleWeights
 
 
@@ -26,17 +28,17 @@ def _along(op: Op, x: Like, axis: int) -> Value:
 
 def softmax(x: Like, axis: int = -1) -> Value:
     """Positive numbers that sum to 1 along an axis, in proportion to exp(x).  Source: Keras softmax."""
-    return _along(normalization.Softmax(), x, axis)
+    return _along(Softmax(), x, axis)
 
 
 def log_softmax(x: Like, axis: int = -1) -> Value:
     """The logarithm of softmax, without underflow.  Source: Keras log_softmax."""
-    return _along(normalization.LogSoftmax(), x, axis)
+    return _along(LogSoftmax(), x, axis)
 
 
 def softmax_cross_entropy(logits: Like, labels: Like) -> Value:
     """-log softmax(logits)[label] for each example, in nats: logits [..., classes], labels [...]."""
-    return normalization.SoftmaxCrossEntropy()(as_value(logits), as_value(labels))
+    return SoftmaxCrossEntropy()(as_value(logits), as_value(labels))
 
 
 def sigmoid_cross_entropy(logits: Like, labels: Like) -> Value:
@@ -69,6 +71,16 @@ def batch_normalization(
     """
     values = [as_value(v) for v in (x, scale, offset, mean, variance, weights)]
     return normalization.BatchNormalization(float(epsilon))(*values)
+
+
+def layer_normalization(x: Like, scale: Like, offset: Like, epsilon: float = 1e-3, centred: bool = True) -> Value:
+    """Each example along its last axes to mean 0 and variance 1, then times scale plus offset.
+
+    x [..., *axes], scale and offset [*axes]. centred=False: divided by the root of the mean square alone.
+    Source: Ba, Kiros and Hinton 2016; Zhang and Sennrich 2019.
+    """
+    op = LayerNormalization(float(epsilon), bool(centred))
+    return op(as_value(x), as_value(scale), as_value(offset))
 
 
 def standardize(x: Like, axes: Sequence[int], epsilon: float = 1e-3) -> Value:

@@ -153,6 +153,8 @@ class LayerNormalization(_Scaled):
     Source: Keras LayerNormalization; Ba, Kiros and Hinton 2016.
     """
 
+    centred = True
+
     def __init__(
         self, axis: Any = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
         beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", beta_regularizer: Any = None,
@@ -174,9 +176,17 @@ class LayerNormalization(_Scaled):
         self.add_scale(tuple(sizes))
 
     def call(self, x: Value) -> Value:
-        axes = self.axes(x.type)
+        axes, wide = self.axes(x.type), self.wide(x)
         shape = [size if a in axes else 1 for a, size in enumerate(x.shape)]
-        return mr.cast(self.scaled(self.normalized(self.wide(x), axes), shape), x.dtype)
+        if axes == tuple(range(x.ndim - len(axes), x.ndim)):
+            return mr.cast(self.at_once(wide, shape[-len(axes) :]), x.dtype)
+        return mr.cast(self.scaled(self.normalized(wide, axes), shape), x.dtype)
+
+    def at_once(self, x: Value, sizes: Sequence[int]) -> Value:
+        """x normalized along its last axes, of these sizes, scaled and shifted, in one operation."""
+        gamma = mr.ones(sizes, x.dtype) if self.gamma is None else mr.cast(self.gamma.value, x.dtype)
+        beta = mr.zeros(sizes, x.dtype) if self.beta is None else mr.cast(self.beta.value, x.dtype)
+        return mr.layer_normalization(x, gamma, beta, self.epsilon, self.centred)
 
     def normalized(self, x: Value, axes: Sequence[int]) -> Value:
         return mr.standardize(x, axes, self.epsilon)
@@ -188,6 +198,8 @@ class RMSNormalization(LayerNormalization):
     Any shape, kept.  Raises as LayerNormalization.
     Source: Keras RMSNormalization; Zhang and Sennrich 2019.
     """
+
+    centred = False
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **common: Any):
         super().__init__(axis, epsilon, center=False, **common)

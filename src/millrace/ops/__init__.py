@@ -11,6 +11,7 @@ from millrace.ops import (
     crops,
     elementwise,
     index,
+    layer_normalization,
     mixing,
     normalization,
     once,
@@ -20,6 +21,7 @@ from millrace.ops import (
     scan,
     shape,
     sharding,
+    softmax,
     stages,
     weights,
 )
@@ -33,6 +35,7 @@ __all__ = [
     "crops",
     "elementwise",
     "index",
+    "layer_normalization",
     "mixing",
     "normalization",
     "once",
@@ -42,6 +45,7 @@ __all__ = [
     "scan",
     "shape",
     "sharding",
+    "softmax",
     "stages",
     "weights",
 ]

@@ -13,8 +13,8 @@ from millrace.ir.core import Value
 from millrace.ir.errors import ArgumentError, ShapeError
 from millrace.ir.types import TensorType
 from millrace.ops.compare import Cast
-from millrace.ops.normalization import Softmax
 from millrace.ops.shape import Reshape
+from millrace.ops.softmax import Softmax
 
 EPSILON = 1e-7  # keeps logarithms of probabilities finite, as Keras's does
 

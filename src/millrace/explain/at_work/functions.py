@@ -191,6 +191,13 @@ LINES: dict[str, Line] = {
         {"q": lambda: real.rows_of_a_digit(3), **{n: lambda: real.rows_of_a_digit(8) for n in "kv"}}, "two_rows",
     ),
     "standardize": ("standardize(x, (0, 1))", P, "picture"),
+    "layer_normalization": (
+        "layer_normalization(x, scale, offset)",
+        {
+            "x": lambda: real.rows_of_a_digit(), "scale": lambda: np.ones(8, np.float32),
+            "offset": lambda: np.zeros(8, np.float32),
+        }, "rows",
+    ),
     "batch_normalization": (
         "batch_normalization(x, scale, offset, mean, variance, example_weights(x))",
         {

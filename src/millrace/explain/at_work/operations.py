@@ -59,9 +59,26 @@ def lrn_gradient(x: Any, g: Any) -> Any:
     return mr.vjp(mr.local_response_normalization(x, 5, 0.05, 1.0), [x], g)[0]
 
 
+def scale_and_offset(channels: int) -> dict[str, np.ndarray]:
+    return {"scale": np.ones(channels, np.float32), "offset": np.zeros(channels, np.float32)}
+
+
 def pooled() -> np.ndarray:
     """Ones where a pooled picture's gradient is: [1, 16, 16, 1]."""
     return np.ones((1, 16, 16, 1), np.float32)
+
+
+def softmax_gradient(x: Any, g: Any) -> Any:
+    return mr.vjp(mr.softmax(x), [x], g)[0]
+
+
+def layer_gradient(x: Any, scale: Any, offset: Any, g: Any) -> Any:
+    return tuple(mr.vjp(mr.layer_normalization(x, scale, offset), [x, scale, offset], g))
+
+
+def batch_gradient(x: Any, scale: Any, offset: Any, g: Any) -> Any:
+    out, *_ = mr.batch_normalization(x, scale, offset, offset, scale, mr.example_weights(x))
+    return tuple(mr.vjp(out, [scale, offset], g))
 
 
 # Operations that no function builds by itself: what is called, on what.
@@ -88,6 +105,20 @@ OWN: dict[str, Callable[[], Case]] = {
         "vjp(local_response_normalization(x), [x], g)",
         {"x": real.edges_in_eight_directions(), "g": np.ones((1, 48, 48, 8), np.float32)}, lrn_gradient, "edges",
         ("strong_lrn",),
+    ),
+    "SoftmaxGradient": lambda: Case(
+        "vjp(softmax(x), [x], g)", {"x": real.scores(), "g": np.eye(10, dtype=np.float32)[3:4]}, softmax_gradient,
+        "scores",
+    ),
+    "LayerNormalizationGradient": lambda: Case(
+        "vjp(layer_normalization(x, scale, offset), [x, scale, offset], g)",
+        {"x": real.rows_of_a_digit(), **scale_and_offset(8), "g": np.eye(8, dtype=np.float32)[None]}, layer_gradient,
+        "rows",
+    ),
+    "BatchNormalizationGradient": lambda: Case(
+        "vjp(batch_normalization(x, scale, offset, mean, variance, weights)[0], [scale, offset], g)",
+        {"x": real.digits(16), **scale_and_offset(1), "g": real.digits(16)}, batch_gradient, "digits",
+        ("batch_statistics",),
     ),
     "WindowSum": lambda: Case(
         "WindowSum(window=(4, 4), strides=(4, 4), padding=((0, 0), (0, 0)))(x)", {"x": picture()},

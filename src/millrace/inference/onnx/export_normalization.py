@@ -13,8 +13,9 @@ from millrace.ir.core import Node, Value
 from millrace.ir.state import Read
 from millrace.ops.arithmetic import Add, Multiply, Subtract
 from millrace.ops.elementwise import Rsqrt
-from millrace.ops.normalization import LocalResponseNormalization, LogSoftmax, Softmax
+from millrace.ops.normalization import LocalResponseNormalization
 from millrace.ops.shape import Broadcast
+from millrace.ops.softmax import LogSoftmax, Softmax
 
 
 @exports(Softmax, LogSoftmax)
