@@ -18,18 +18,18 @@ typedef struct Channels {
 INLINE float weight(const Channels *c, ptrdiff_t position) { return c->weights[position / c->repeated]; }
 
 /* For each strip of channels: `at`, where it begins, and `vectors` of them, the last one with `count` lanes. */
-#define EACH_STRIP(channels, ...)                                              \
-  do {                                                                         \
-    ptrdiff_t at = 0;                                                          \
-    for (; at + STRIP * LANES <= (channels); at += STRIP * LANES) {            \
-      enum { vectors = STRIP, count = LANES };                                 \
-      __VA_ARGS__                                                              \
-    }                                                                          \
-    for (; at < (channels); at += LANES) {                                     \
-      const int count = (int)least(LANES, (channels) - at);                    \
-      enum { vectors = 1 };                                                    \
-      __VA_ARGS__                                                              \
-    }                                                                          \
+#define EACH_STRIP(channels, ...)                                   \
+  do {                                                              \
+    ptrdiff_t at = 0;                                               \
+    for (; at + STRIP * LANES <= (channels); at += STRIP * LANES) { \
+      enum { vectors = STRIP, count = LANES };                      \
+      __VA_ARGS__                                                   \
+    }                                                               \
+    for (; at < (channels); at += LANES) {                          \
+      const int count = (int)least(LANES, (channels) - at);         \
+      enum { vectors = 1 };                                         \
+      __VA_ARGS__                                                   \
+    }                                                               \
   } while (0)
 
 static void moments_of_block(const void *data, ptrdiff_t block) {

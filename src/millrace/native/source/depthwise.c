@@ -174,8 +174,8 @@ static ptrdiff_t taps_of(const Pass *p, const Phase *h, ptrdiff_t y, Tap *tap) {
     const ptrdiff_t line = met(p, y, n);
     if (line < 0) continue;
     for (const Column *q = p->column + h->begin; q < p->column + h->begin + h->taps; q++)
-      tap[count++] = (Tap){(line * p->width + q->shift) * p->channels,
-                           (n * p->c.x.kernel + q->tap) * p->g.inside * LANES};
+      tap[count++] =
+          (Tap){(line * p->width + q->shift) * p->channels, (n * p->c.x.kernel + q->tap) * p->g.inside * LANES};
   }
   return count;
 }
@@ -300,37 +300,37 @@ int is_depthwise(const Convolution *c) { return c->groups >= 4 && c->inside <= 4
 
 void *depthwise(const Frame *frame, const Convolution *c) {
   return run(frame, &(Pass){
-                 .c = *c,
-                 .g = grouped(c->inside, c->across, c->groups),
-                 .from = c->input,
-                 .to = c->result,
-                 .height = c->y.size,
-                 .width = c->x.size,
-                 .channels = c->channels,
-                 .high = c->y.out,
-                 .wide = c->x.out,
-                 .filters = c->filters,
-                 .step = c->x.stride,
-                 .stride = 1,
-                 .phases = 1,
-             });
+                        .c = *c,
+                        .g = grouped(c->inside, c->across, c->groups),
+                        .from = c->input,
+                        .to = c->result,
+                        .height = c->y.size,
+                        .width = c->x.size,
+                        .channels = c->channels,
+                        .high = c->y.out,
+                        .wide = c->x.out,
+                        .filters = c->filters,
+                        .step = c->x.stride,
+                        .stride = 1,
+                        .phases = 1,
+                    });
 }
 
 void *depthwise_input_gradient(const Frame *frame, const Convolution *c) {
   return run(frame, &(Pass){
-                 .c = *c,
-                 .g = grouped(c->across, c->inside, c->groups),
-                 .turned = 1,
-                 .from = c->gradient,
-                 .to = c->result,
-                 .height = c->y.out,
-                 .width = c->x.out,
-                 .channels = c->filters,
-                 .high = c->y.size,
-                 .wide = c->x.size,
-                 .filters = c->channels,
-                 .step = 1,
-                 .stride = c->x.stride,
-                 .phases = c->x.stride,
-             });
+                        .c = *c,
+                        .g = grouped(c->across, c->inside, c->groups),
+                        .turned = 1,
+                        .from = c->gradient,
+                        .to = c->result,
+                        .height = c->y.out,
+                        .width = c->x.out,
+                        .channels = c->filters,
+                        .high = c->y.size,
+                        .wide = c->x.size,
+                        .filters = c->channels,
+                        .step = 1,
+                        .stride = c->x.stride,
+                        .phases = c->x.stride,
+                    });
 }

@@ -141,8 +141,9 @@ static void part_of(const void *data, ptrdiff_t item) {
       for (ptrdiff_t n = from; n < until; n++) {
         const Block b = block_of(g, n);
         const int some = b.from + LANES > c->channels;
-        (deal ? some ? some_dealt : dealt : some ? some_as_they_are : as_it_is)(&t, &b, first,
-                                                                                sums + n * s->places * LANES, count);
+        (deal   ? some ? some_dealt : dealt
+         : some ? some_as_they_are
+                : as_it_is)(&t, &b, first, sums + n * s->places * LANES, count);
       }
     }
   }

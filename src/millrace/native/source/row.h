@@ -9,25 +9,25 @@
 
 /* For each vector of n numbers: `at`, where it begins, `count`, how many of its lanes there are, and `turn`, which of
    the sums is its own. */
-#define EACH_VECTOR(n, ...)                                               \
-  do {                                                                    \
-    ptrdiff_t at = 0;                                                     \
-    for (; at + ALONG * LANES <= (n);) {                                  \
-      UNROLL                                                              \
-      for (int turn = 0; turn < ALONG; turn++, at += LANES) {             \
-        enum { count = LANES };                                           \
-        __VA_ARGS__                                                       \
-      }                                                                   \
-    }                                                                     \
-    for (; at + LANES <= (n); at += LANES) {                              \
-      enum { count = LANES, turn = 0 };                                   \
-      __VA_ARGS__                                                         \
-    }                                                                     \
-    if (at < (n)) {                                                       \
-      const int count = (int)((n) - at);                                  \
-      enum { turn = 1 };                                                  \
-      __VA_ARGS__                                                         \
-    }                                                                     \
+#define EACH_VECTOR(n, ...)                                   \
+  do {                                                        \
+    ptrdiff_t at = 0;                                         \
+    for (; at + ALONG * LANES <= (n);) {                      \
+      UNROLL                                                  \
+      for (int turn = 0; turn < ALONG; turn++, at += LANES) { \
+        enum { count = LANES };                               \
+        __VA_ARGS__                                           \
+      }                                                       \
+    }                                                         \
+    for (; at + LANES <= (n); at += LANES) {                  \
+      enum { count = LANES, turn = 0 };                       \
+      __VA_ARGS__                                             \
+    }                                                         \
+    if (at < (n)) {                                           \
+      const int count = (int)((n) - at);                      \
+      enum { turn = 1 };                                      \
+      __VA_ARGS__                                             \
+    }                                                         \
   } while (0)
 
 /* The lanes that there are; the others count as 0. */

@@ -59,11 +59,11 @@ INLINE void gradient_of_row(float *out, const float *y, const float *g, ptrdiff_
   EACH_VECTOR(length, { put(out + at, take(y + at, count) * (take(g + at, count) - sum), count); });
 }
 
-#define WORK(name, row)                                                                                 \
-  static void name(const void *data, ptrdiff_t item) {                                                  \
-    const Softmax *s = data;                                                                            \
-    const ptrdiff_t n = s->length;                                                                      \
-    for (ptrdiff_t r = item * s->each; r < least((item + 1) * s->each, s->rows); r++) row;              \
+#define WORK(name, row)                                                                    \
+  static void name(const void *data, ptrdiff_t item) {                                     \
+    const Softmax *s = data;                                                               \
+    const ptrdiff_t n = s->length;                                                         \
+    for (ptrdiff_t r = item * s->each; r < least((item + 1) * s->each, s->rows); r++) row; \
   }
 WORK(softmax, softmax_of_row(s->out + r * n, s->x + r * n, n, 0))
 WORK(log_softmax, softmax_of_row(s->out + r * n, s->x + r * n, n, 1))
