@@ -21,7 +21,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_page_is_printed_and_other_kinds_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     explain_name("Softmax", None, None, "en")
     text = capsys.readouterr().out
-    assert text.startswith("Softmax (layer)") and "dL/dx = a * (g - " in text
+    assert text.startswith("Softmax (layer)") and "dL/dx = softmax(x) * (g - sum(g * softmax(x)))" in text
     assert "Also: the operation Softmax (--kind operation)." in text
     assert "Also: the function softmax (--kind function)." in text
 

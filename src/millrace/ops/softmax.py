@@ -11,8 +11,9 @@ from millrace.ir.composite import Composite
 from millrace.ir.core import Sample, Value, require_float, require_same
 from millrace.ir.dims import same
 from millrace.ir.errors import ShapeError
-from millrace.ir.formula import Formula, at, indices
+from millrace.ir.formula import PRODUCT, SUM, Formula, Term, at, indices, within
 from millrace.ir.types import TensorType
+from millrace.ir.typeset import enclosed
 from millrace.ops.index import require_indices
 from millrace.ops.sampling import bad_types, tensor, uniform
 
@@ -99,6 +100,14 @@ class SoftmaxGradient(Composite):
         inner = [*index[:-1], "p"]
         total = f"sum({at('g', inner)} * {at('y', inner)} for p in range({y.shape[-1]}))"
         return Formula(f"{at('out', index)} = {at('y', index)} * ({at('g', index)} - {total})")
+
+    def notation(self, y: str, g: str) -> str:
+        a, b = within(y, PRODUCT), within(g, PRODUCT)
+        return Term(f"{a} * ({within(g, SUM)} - sum({b} * {a}))", PRODUCT)
+
+    def latex(self, y: str, g: str) -> str:
+        a, b = enclosed(y, PRODUCT), enclosed(g, PRODUCT)
+        return Term(rf"{a} \cdot \left({enclosed(g, SUM)} - \textstyle\sum {b} \cdot {a}\right)", PRODUCT)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> list[Sample]:
