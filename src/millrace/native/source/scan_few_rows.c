@@ -5,11 +5,12 @@
 
 /* All threads work at each product, at some of its columns each, and wait for each other. Each has its columns of the
    matrices in its own cache, for all steps. 100 steps of an LSTM of 256 units take one row 0.60 ms for 1.18 of one
-   thread, of a GRU of 128 units 0.16 for 0.23 (2 cores, Zen 4). How columns are shared out changes no sum. */
+   thread (2 cores, Zen 4). How columns are shared out changes no sum. */
 
-/* Numbers of a matrix, on average, that are worth waiting for each other: 0.75 of the time for an LSTM of 128
-   units, 1.07 for one of 64 (2 cores, Zen 4). */
-#define ENOUGH 20000
+/* Numbers of a matrix, on average, that are worth waiting for each other. With an LSTM of 128 units a whole prediction
+   takes the same time either way, with a GRU of 128 1.23 of one thread's: others want the second core, too, and have
+   to be woken (2 cores, Zen 4). */
+#define ENOUGH 100000
 #define BESIDE 4 /* panels that one row passes at once: so many sums must be under way */
 
 typedef struct Few {
