@@ -69,6 +69,20 @@ def by(library, op, arrays, pool=None):
     return op.lower(Given(library, pool), *arrays)
 
 
+def compare_all_three(libraries, case, seed):
+    """A convolution and both gradients: what float64 gives, and the same bits on any number of threads."""
+    x, kernel, *how = case
+    how = dict(zip(("strides", "padding", "dilation", "groups"), how, strict=True))
+    for name, op, _, arrays in three(x, kernel, np.random.default_rng(seed), **how):
+        expected = op.evaluate(*[a.astype(np.float64) for a in arrays])
+        for kind, library in libraries.items():
+            got = by(library, op, arrays, Pool(1))
+            assert np.abs(got - expected).max() < 1.5e-6 * np.abs(expected).max(), f"{name} for {kind}"
+            for threads in (2, 7):
+                again = by(library, op, arrays, Pool(threads))
+                np.testing.assert_array_equal(got, again, f"{name} for {kind}, {threads} threads")
+
+
 @pytest.fixture(scope="module")
 def cases():
     """Operations with their arrays and what NumPy makes of them in float64."""

@@ -1,9 +1,7 @@
 """Convolutions whose windows see mostly padding, and their gradients, beside the definition in float64."""
 
-import numpy as np
 import pytest
-from calling import Pool
-from test_convolution_routines import by, three
+from test_convolution_routines import compare_all_three
 
 CASES = [  # x, kernel, strides, padding, dilation, groups
     ((33, 2, 2, 48), (3, 3, 48, 40), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
@@ -20,14 +18,6 @@ CASES = [  # x, kernel, strides, padding, dilation, groups
 ]
 
 
-@pytest.mark.parametrize(("x", "kernel", "strides", "padding", "dilation", "groups"), CASES)
-def test_forward_and_both_gradients(libraries, x, kernel, strides, padding, dilation, groups):
-    how = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-    for name, op, _, arrays in three(x, kernel, np.random.default_rng(5), **how):
-        expected = op.evaluate(*[a.astype(np.float64) for a in arrays])
-        for kind, library in libraries.items():
-            got = by(library, op, arrays, Pool(1))
-            assert np.abs(got - expected).max() < 1.5e-6 * np.abs(expected).max(), f"{name} for {kind}"
-            for threads in (2, 7):
-                again = by(library, op, arrays, Pool(threads))
-                np.testing.assert_array_equal(got, again, f"{name} for {kind}, {threads} threads")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward_and_both_gradients(libraries, case):
+    compare_all_three(libraries, case, 5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,11 @@ def by_rows(low: Any, x: Any, *others: Any) -> bool:
 
 
 class _Softmax(Composite, abstract=True):
+    logarithm: ClassVar[bool]
+
+    def lower(self, low: Any, x: Any) -> Any:
+        return low.routine("softmax", x.shape, x, how=(self.logarithm,)) if by_rows(low, x) else super().lower(low, x)
+
     def infer(self, x: TensorType) -> TensorType:
         require_float(self, x)
         if x.ndim < 1 or x.shape[-1] == 0:
@@ -54,12 +59,22 @@ def _shifted(mr: Any, x: Value) -> Value:
     return x - mr.stop_gradient(mr.max(x, axis=-1, keepdims=True))
 
 
+def _largest_and_total(x: TensorType) -> tuple[list[str], str, str]:
+    """Of a formula: the index of an element, the greatest of its row, and the row's sum of exponentials."""
+    index = indices("i", x.ndim)
+    largest = f"max({at('x', [*index[:-1], 'q'])} for q in range({x.shape[-1]}))"
+    total = f"sum(exp({at('x', [*index[:-1], 'p'])} - {largest}) for p in range({x.shape[-1]}))"
+    return index, largest, total
+
+
 @dataclass(frozen=True)
 class Softmax(_Softmax):
     """Positive numbers that sum to 1 along the last axis, in proportion to exp(x).
 
     Source: Bridle 1990; Goodfellow et al., Deep Learning, 2016, section 6.2.2.3.
     """
+
+    logarithm = False
 
     def expand(self, mr: Any, x: Value) -> Value:
         e = mr.exp(_shifted(mr, x))
@@ -68,13 +83,8 @@ class Softmax(_Softmax):
     def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
         return SoftmaxGradient()(out, g)
 
-    def lower(self, low: Any, x: Any) -> Any:
-        return low.routine("softmax", x.shape, x, how=(0,)) if by_rows(low, x) else super().lower(low, x)
-
     def formula(self, x: TensorType) -> Formula:
-        index = indices("i", x.ndim)
-        largest = f"max({at('x', [*index[:-1], 'q'])} for q in range({x.shape[-1]}))"
-        total = f"sum(exp({at('x', [*index[:-1], 'p'])} - {largest}) for p in range({x.shape[-1]}))"
+        index, largest, total = _largest_and_total(x)
         return Formula(f"{at('out', index)} = exp({at('x', index)} - {largest}) / {total}")
 
 
@@ -124,20 +134,17 @@ class SoftmaxGradient(Composite):
 class LogSoftmax(_Softmax):
     """The logarithm of softmax, exact where softmax itself would be 0.  Source: PyTorch log_softmax."""
 
+    logarithm = True
+
     def expand(self, mr: Any, x: Value) -> Value:
         shifted = _shifted(mr, x)
         return shifted - mr.log(mr.sum(mr.exp(shifted), axis=-1, keepdims=True))
-
-    def lower(self, low: Any, x: Any) -> Any:
-        return low.routine("softmax", x.shape, x, how=(1,)) if by_rows(low, x) else super().lower(low, x)
 
     def gradient(self, mr: Any, g: Value, out: Value, x: Value) -> Any:
         return g - mr.exp(out) * mr.sum(g, axis=-1, keepdims=True)
 
     def formula(self, x: TensorType) -> Formula:
-        index = indices("i", x.ndim)
-        largest = f"max({at('x', [*index[:-1], 'q'])} for q in range({x.shape[-1]}))"
-        total = f"sum(exp({at('x', [*index[:-1], 'p'])} - {largest}) for p in range({x.shape[-1]}))"
+        index, largest, total = _largest_and_total(x)
         return Formula(f"{at('out', index)} = {at('x', index)} - {largest} - log({total})")
 
 

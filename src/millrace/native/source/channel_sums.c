@@ -143,14 +143,7 @@ ROUTINE(channel_products) {
   if (!prepare(frame, &c)) return no_memory(frame);
   const Threads threads = threads_of(frame);
   parallel(&threads, gradient_of_block, &c, c.blocks);
-  float *sum = result(frame, 0), *product = result(frame, 1);
-  memset(sum, 0, c.channels * sizeof(float));
-  memset(product, 0, c.channels * sizeof(float));
-  for (ptrdiff_t block = 0; block < c.blocks; block++)
-    for (ptrdiff_t n = 0; n < c.channels; n++) {
-      sum[n] += c.sums[block * 2 * c.channels + n];
-      product[n] += c.sums[(block * 2 + 1) * c.channels + n];
-    }
+  add_parts(c.sums, c.blocks, c.channels, result(frame, 0), result(frame, 1));
   free(c.sums);
   return NULL;
 }

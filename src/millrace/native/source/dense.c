@@ -94,7 +94,8 @@ static void rows_of(const Pass *p, ptrdiff_t rows) {
     CASE(1)
     CASE(2)
     CASE(3)
-    CASE(4) CASE(5) CASE(6)
+    CASE(4)
+    CASE(5) CASE(6)
 #if ROWS > 6
         CASE(7) CASE(8)
 #endif

@@ -109,14 +109,7 @@ ROUTINE(layer_normalization_gradient) {
   if (!m.sums) return no_memory(frame);
   const Threads threads = threads_of(frame);
   parallel(&threads, normalize_back, &m, m.parts);
-  float *d_scale = result(frame, 1), *d_offset = result(frame, 2);
-  memcpy(d_scale, m.sums, m.length * sizeof(float));
-  memcpy(d_offset, m.sums + m.length, m.length * sizeof(float));
-  for (ptrdiff_t part = 1; part < m.parts; part++)
-    for (ptrdiff_t n = 0; n < m.length; n++) {
-      d_scale[n] += m.sums[part * 2 * m.length + n];
-      d_offset[n] += m.sums[(part * 2 + 1) * m.length + n];
-    }
+  add_parts(m.sums, m.parts, m.length, result(frame, 1), result(frame, 2));
   free(m.sums);
   return NULL;
 }

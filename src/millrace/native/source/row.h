@@ -86,4 +86,15 @@ INLINE Vector greatest(Vector x) {
 
 INLINE Vector total_of(const Vector sums[ALONG]) { return total((sums[0] + sums[1]) + (sums[2] + sums[3])); }
 
+/* Two sums of `length` numbers each, made in parts that lie one behind the other. */
+INLINE void add_parts(const float *parts, ptrdiff_t count, ptrdiff_t length, float *first, float *second) {
+  memcpy(first, parts, length * sizeof(float));
+  memcpy(second, parts + length, length * sizeof(float));
+  for (ptrdiff_t part = 1; part < count; part++)
+    for (ptrdiff_t n = 0; n < length; n++) {
+      first[n] += parts[part * 2 * length + n];
+      second[n] += parts[(part * 2 + 1) * length + n];
+    }
+}
+
 #endif

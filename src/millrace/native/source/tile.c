@@ -81,7 +81,8 @@ void tile(const Tile *t, int rows) {
     CASE(1)
     CASE(2)
     CASE(3)
-    CASE(4) CASE(5) CASE(6)
+    CASE(4)
+    CASE(5) CASE(6)
 #if ROWS > 6
         CASE(7) CASE(8)
 #endif
