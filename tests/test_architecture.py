@@ -15,7 +15,7 @@ ALLOWED = {
     "ir": set(),
     "words": {"ir"},
     "diagnosis": {"ir", "words"},
-    "ops": {"ir"},
+    "ops": {"ir", "native"},
     "functional": {"ir", "ops"},
     "engines": {"ir", "doctor", "native"},
     "layers": {"ir", "ops", "functional"},

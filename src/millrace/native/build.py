@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -35,6 +36,7 @@ FLAGS = [
     "-O3",
     "-fPIC",
     "-shared",
+    "-fvisibility=hidden",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-ffp-contract=fast",
@@ -47,6 +49,7 @@ def kinds() -> dict[str, list[str]]:
     return KINDS.get(platform.machine().lower(), {}) if os.name == "posix" else {}
 
 
+@cache
 def fingerprint() -> str:
     """What source and flags are, in 16 letters: a library that was built from others is not used."""
     digest = hashlib.sha256(repr((FLAGS, KINDS)).encode())

@@ -17,14 +17,9 @@ from millrace.ir.core import Node, Value
 from millrace.ir.dims import same
 from millrace.ir.graph import Graph
 from millrace.ir.leaves import Constant, Placeholder
+from millrace.native.operations import CODES, COPY, PRODUCT, REPEAT, SQUARE
 
 ARGUMENT, RESULT, KEPT, PASSING = range(4)  # where numbers lie, as scan.c has it
-COPY, SQUARE, REPEAT, PRODUCT = 0, 2, 17, 18  # of its operations; the others by what they are here:
-ELEMENTWISE = {
-    "StopGradient": COPY, "Negative": 1, "Sigmoid": 3, "Tanh": 4, "Relu": 5, "Add": 6, "Subtract": 7, "Multiply": 8,
-    "Divide": 9, "Maximum": 10, "Minimum": 11, "Greater": 12, "GreaterEqual": 13, "Less": 14, "LessEqual": 15,
-    "Select": 16,
-}  # fmt: skip
 BLOCK = 4096  # numbers of a state that go through passes over elements together; 512 takes up to 1.05 times as long
 
 Place = tuple[int, int, int, int]  # kind, index, numbers from row to row, offset
@@ -98,7 +93,7 @@ def _is_known(node: Node, constants: Sequence[Value], columns: Sequence[Value]) 
             return rows_first and matrix in constants and matrix.ndim == 2 and x not in constants
         case "IntegerPower":
             return op.exponent == 2
-    return op.name in ELEMENTWISE
+    return op.name in CODES
 
 
 def _root(value: Value) -> Value:
@@ -285,5 +280,5 @@ class _Program:
             if _repeats(node):
                 self._new(out)  # before its operand's place is free: it may not lie there
             self._done_with(node, n)  # any other result may lie where an operand did
-            code = {"IntegerPower": SQUARE, "Broadcast": REPEAT}.get(op.name) or ELEMENTWISE[op.name]
+            code = {"IntegerPower": SQUARE, "Broadcast": REPEAT}.get(op.name) or CODES[op.name]
             self._say(code, self._new(out), operands, self._width(out))

@@ -8,7 +8,8 @@
 #define AHEAD 16
 #define SHORT 1024
 
-#define ENOUGH (1 << 18) /* numbers of w, for up to 4 rows, that are worth a thread's while: 10 us */
+#define ENOUGH       (1 << 18) /* numbers of w, for up to 4 rows, that are worth waking a thread: 10 us */
+#define ENOUGH_AWAKE (1 << 16) /* that are worth its while if it is awake */
 #define PARTS  8 /* the depth, or the columns, are cut in so many parts at most, whatever the number of threads */
 
 typedef struct Sum {
@@ -144,7 +145,8 @@ static void multiply(const void *data, ptrdiff_t item) {
 
 void *dense(const Frame *frame, const Dense *d) {
   const ptrdiff_t depth = d->taps * d->depth;
-  const ptrdiff_t pieces = most(1, least(PARTS, depth * d->columns * divided_up(d->rows, 4) / ENOUGH));
+  const ptrdiff_t enough = d->awake ? ENOUGH_AWAKE : ENOUGH;
+  const ptrdiff_t pieces = most(1, least(PARTS, depth * d->columns * divided_up(d->rows, 4) / enough));
   const int deep = depth >= 2 * STEP * pieces;
   Sum s = {.of = d, .parts = deep ? pieces : 1, .slices = deep ? 1 : least(pieces, divided_up(d->columns, LANES))};
   if (s.parts > 1 && !(s.partial = shared((s.parts - 1) * d->rows * d->columns))) return no_memory(frame);
@@ -176,6 +178,7 @@ ROUTINE(dense) {
                                  .rows = rows,
                                  .depth = depth,
                                  .columns = w[1],
+                                 .awake = how_many(frame) > 0,
                              });
   free(meetings);
   return error;

@@ -17,6 +17,7 @@ typedef struct Dense {     /* out[r, n] = sum over t and k of x[t, r, k] * w[t, 
   const float *w; /* [taps, depth, columns] */
   float *out;
   ptrdiff_t taps, rows, depth, columns; /* none of them 0 */
+  int awake;                            /* whether other threads are, so that less is worth their while */
 } Dense;
 
 /* NULL unless out of memory. */

@@ -119,6 +119,7 @@ struct Api {
 
 /* The one attribute of every routine: its integers. */
 static inline const int64_t *how(const Frame *frame) { return ((const Array *)frame->attributes.values[0])->data; }
+static inline size_t how_many(const Frame *frame) { return ((const Array *)frame->attributes.values[0])->size; }
 
 static inline float *argument(const Frame *frame, int n) { return frame->arguments.buffers[n]->data; }
 static inline float *result(const Frame *frame, int n) { return frame->results.buffers[n]->data; }
@@ -151,11 +152,14 @@ static inline void *no_memory(const Frame *frame) {
   return frame->api->error_create(&arguments);
 }
 
+/* What the library shows to others; all else is its own, so that no name of it can be taken for another library's. */
+#define EXPORTED __attribute__((visibility("default")))
+
 /* ROUTINE(name) { ... } defines what a program calls as millrace.name; it returns NULL, or an error. Some result has
    numbers; an argument may have none. */
-#define ROUTINE(name)                                                                            \
-  static void *run_##name(const Frame *frame);                                                   \
-  void *millrace_##name(Frame *frame) { return asked_to_run(frame) ? run_##name(frame) : NULL; } \
+#define ROUTINE(name)                                                                                     \
+  static void *run_##name(const Frame *frame);                                                            \
+  EXPORTED void *millrace_##name(Frame *frame) { return asked_to_run(frame) ? run_##name(frame) : NULL; } \
   static void *run_##name(const Frame *frame)
 
 #endif

@@ -1,16 +1,17 @@
 /* What the library says of itself. */
+#include "ffi.h"
 
 #ifndef FINGERPRINT
 #define FINGERPRINT ""
 #endif
 
-const char *millrace_fingerprint(void) { return FINGERPRINT; }
+EXPORTED const char *millrace_fingerprint(void) { return FINGERPRINT; }
 
 /* Whether this processor has every instruction that the library is compiled to. Itself it needs none of them. */
 #if defined(__x86_64__)
 __attribute__((target("arch=x86-64")))
 #endif
-int millrace_runs_here(void) {
+EXPORTED int millrace_runs_here(void) {
 #if defined(__AVX512F__)
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&

@@ -12,6 +12,18 @@ typedef struct Job {
   atomic_int holders;
 } Job;
 
+void relax(int *times) {
+  if (++*times > 2000) { /* the one that is waited for may have no core */
+    sched_yield();
+    return;
+  }
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 static void take_part(Job *job) {
   ptrdiff_t item;
   while ((item = atomic_fetch_add(&job->next, 1)) < job->items) {
@@ -55,8 +67,7 @@ void parallel(const Threads *threads, void (*work)(const void *, ptrdiff_t), con
   atomic_init(&job->holders, (int)helpers + 1);
   for (ptrdiff_t n = 0; n < helpers; n++) hand_over(threads, helper, leave, job);
   take_part(job);
-  for (int turns = 0; atomic_load(&job->done) < items; turns++)
-    if (turns > 1000) sched_yield();
+  for (int times = 0; atomic_load(&job->done) < items;) relax(&times);
   leave(job);
 }
 

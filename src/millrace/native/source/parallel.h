@@ -25,6 +25,9 @@ void parallel(const Threads *threads, void (*work)(const void *data, ptrdiff_t i
 void in_turns(const Threads *threads, void (*work)(const void *data, ptrdiff_t turn, ptrdiff_t item),
               void (*after)(const void *data, ptrdiff_t turn), const void *data, ptrdiff_t turns, ptrdiff_t items);
 
+/* Between two looks at what another thread is about to say; how often, so far. */
+void relax(int *times);
+
 #define MOST_ITEMS 16 /* of a turn */
 
 /* Memory of this thread's own, for this many numbers of 8 bytes: kept, and overwritten by the next use of the slot. */

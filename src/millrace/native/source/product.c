@@ -1,8 +1,7 @@
 #include "product.h"
 
 void product(const Product *p) {
-  const ptrdiff_t rows =
-      most(1, divided_up(p->rows, most(1, divided_up(p->rows, ROWS)))); /* of a tile: no short one at the end */
+  const ptrdiff_t rows = rows_together(p->rows);
   if (p->depth == 0 && !p->add)
     for (ptrdiff_t r = 0; r < p->rows; r++) memset(p->out + p->place[r], 0, p->columns * sizeof(float));
   for (ptrdiff_t k = 0; k < p->depth; k += DEPTH)

@@ -24,6 +24,11 @@ typedef struct Product {
 
 void product(const Product *p);
 
+/* How many rows a tile of it has: none is much shorter than the others. */
+INLINE ptrdiff_t rows_together(ptrdiff_t rows) {
+  return most(1, divided_up(rows, most(1, divided_up(rows, ROWS))));
+}
+
 /* The right factor in panels [columns / COLUMNS, depth, COLUMNS], the last one filled up with zeros.
    Its element k, n lies at from[at[k] + n * across]; `at` rises. */
 void pack(float *panel, const float *from, const ptrdiff_t *at, ptrdiff_t depth, ptrdiff_t across, ptrdiff_t columns);

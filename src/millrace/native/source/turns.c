@@ -1,4 +1,3 @@
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,18 +17,6 @@ typedef struct Team {
 
 #define DONE(count) ((uint64_t)(count) << MOST_ITEMS) /* in `now`, above the bits */
 #define TURN(n)     ((uint64_t)(n) << 32)
-
-static void relax(int *times) {
-  if (++*times > 2000) { /* the one that is waited for may have no core */
-    sched_yield();
-    return;
-  }
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
 
 /* An item that nobody has taken: the member's own, which it had at the last turn too, or one further on. */
 static ptrdiff_t free_item(const Team *team, uint64_t now, ptrdiff_t member) {
