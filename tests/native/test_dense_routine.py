@@ -1,5 +1,7 @@
 """Products of few rows in C against NumPy's in float64, on every kind of processor that runs here."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from calling import Pool, call
@@ -84,16 +86,47 @@ def test_convolutions_with_few_positions(libraries, space, kernel, how):
             np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-4)
 
 
+class Asked:
+    """Answers each `lower` with who computes."""
+
+    platform, lax = "cpu", SimpleNamespace(dot_general=lambda *_, **__: "XLA", Precision=SimpleNamespace(HIGHEST=None))
+
+    def __init__(self, bundled):
+        self.bundled = bundled
+
+    def has_routine(self, *arrays):
+        return True
+
+    def note(self, choice, why):
+        pass
+
+    def routine(self, name, shape, *arrays, how=()):
+        made = np.empty(shape).view(Answer)
+        made.name = name
+        return made
+
+
+class Answer(np.ndarray):
+    def __array_finalize__(self, other):
+        self.name = getattr(other, "name", "")
+
+
+def who(rows, depth, columns, x_contract=(1,), y_contract=(0,), bundled=False):
+    x, y = np.empty((rows, depth), np.float32), np.empty((depth, columns), np.float32)
+    made = Dot(x_contract, y_contract).lower(Asked(bundled), x, y)
+    return made if isinstance(made, str) else made.name
+
+
 def test_only_few_rows_go_to_the_routine():
     """One row by a matrix that fits the caches is XLA's, and so are many rows, and matrices that lie on their side."""
+    assert {who(2, 3, 4), who(8, 512, 10), who(1, 1024, 1024)} == {"dense"}
+    assert {who(1, 512, 512), who(9, 512, 512), who(3, 3, 3, (1,), (1,))} == {"XLA"}
+    assert who(3, 3, 3, (0,), (0,)) == "dense_gradient"
 
-    def goes(rows, depth, columns, x_contract=(1,), y_contract=(0,)):
-        x, y = np.empty((rows, depth), np.float32), np.empty((depth, columns), np.float32)
-        return Dot(x_contract, y_contract).is_few_by_matrix(x, y)
 
-    assert goes(2, 3, 4) and goes(8, 512, 10) and goes(1, 1024, 1024)
-    assert not goes(1, 512, 512) and not goes(9, 512, 512)
-    assert not goes(3, 3, 3, (1,), (1,)) and not goes(3, 3, 3, (0,), (0,))
+def test_among_other_routines_every_product_of_matrices_is_one():
+    assert {who(2, 3, 4, bundled=True), who(1, 3, 4, bundled=True)} == {"dense"}
+    assert {who(9, 512, 512, bundled=True), who(3, 3, 3, (1,), (1,), bundled=True)} == {"dense_rows"}
 
 
 @pytest.mark.parametrize("depth", [1, 7, 300])

@@ -19,7 +19,7 @@ ROWS = 37  # more than one part, and no whole number of them
 class Lowering(Given):
     """Also routines with several results, and the little of XLA's vocabulary that is beside them."""
 
-    lax = lax
+    lax, bundled = lax, False
 
     def routines(self, name, shapes, *arrays, how=()):
         return call(self.library, name, shapes, arrays, how, self.pool)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from millrace.engines.allocator import release
+from millrace.engines.bundling import BundlingLow
 from millrace.engines.crossings import Crossing, crossings
 from millrace.engines.devices import Devices, fetched, is_spread
-from millrace.engines.low import Low
 from millrace.engines.plan import plan
 from millrace.engines.xla import jax, jnp, versions
 from millrace.ir.core import Value
@@ -26,6 +26,8 @@ from millrace.ir.graph import Graph
 from millrace.ir.mesh import Mesh
 from millrace.ir.state import Read, Variable, adopt, buffers_of, is_leased, snapshot
 
+ALIGNMENT = 64  # bytes
+WORTH_A_PLACE = 2**15  # bytes of an argument
 LARGE = 2**24  # bytes of first weights, or in between, from which on a program takes care of the heap
 
 
@@ -103,7 +105,7 @@ class CompiledProgram:
         # each variable's new value lies where its old one lay; else XLA has to copy all weights first.
         self.updated = [*self.donated, *(variable for variable in graph.updates if variable not in self.donated)]
         self.plan = plan(graph, backend, versions()["jaxlib"])
-        low = Low(backend, self.devices)
+        low = BundlingLow(backend, self.devices)
 
         def program(donated: Any, shared: Any, *arrays: Any) -> Any:
             state = dict(zip((*self.donated, *self.shared), (*donated, *shared), strict=True))
@@ -123,11 +125,11 @@ class CompiledProgram:
                 .lower(_structs(self.donated), _structs(self.shared), *(_struct(v.type) for v in graph.inputs))
                 .compile()
             )
-        self.notes = low.notes
+        self.notes, self.bundles = low.notes, low.bundles
         memory = self.compiled.memory_analysis() if backend == "cpu" and graph.updates else None
         self.is_large = memory is not None and memory.temp_size_in_bytes > LARGE
-        self.running: Any = None  # a result of the call before
-        self.places: list[np.ndarray | None] = []  # where a large program keeps its arguments
+        self.running: list[Any] = [None, None]  # a result of the call before the last one, and of the last, or turned
+        self.places: list[dict[int, np.ndarray]] = [{}, {}]  # where those calls' large arguments lie
         self.calls = 0
 
     devices: Devices | None = None
@@ -153,8 +155,8 @@ class CompiledProgram:
             donated = [self.own(state[variable]) for variable in self.donated]
             shared = [state[variable] for variable in self.shared]
             outputs, updates = self.compiled(donated, shared, *self.private(arrays))
-        if self.is_large:
-            self.running = next(iter((*outputs, *updates)))
+        if self.donated:
+            self.running[self.calls % 2] = next(iter((*outputs, *updates)))
         return outputs, dict(zip(self.updated, updates, strict=True))
 
     def answers(self, arrays: Sequence[Any]) -> list[Any]:
@@ -173,34 +175,43 @@ class CompiledProgram:
         return self.answers(arrays)
 
     def private(self, arrays: Sequence[Any]) -> list[Any]:
-        """Copies of arguments: XLA reads a NumPy array's own memory, and later, when the caller may have written on."""
-        if not self.is_large:
-            return [np.array(x) if isinstance(x, np.ndarray) else x for x in arrays]
-        if not self.places:
-            self.places = [np.empty(v.shape, v.dtype) if v.dtype != "bfloat16" else None for v in self.graph.inputs]
+        """Copies of arguments: XLA reads a NumPy array's own memory, and later, when the caller may have written on.
+
+        Of a large array that begins anywhere but where its own do, it makes one more copy, and slowly: of 400 KB in 114
+        us for 29 (2 cores, Zen 4).
+        """
         copies = list(arrays)
-        for n, (x, place) in enumerate(zip(arrays, self.places, strict=True)):
+        places = self.places[self.calls % 2]
+        for n, x in enumerate(arrays):
             if isinstance(x, np.ndarray):
-                copies[n] = np.array(x) if place is None else place
-                if place is not None:
-                    np.copyto(place, x)
+                if x.nbytes < WORTH_A_PLACE:
+                    copies[n] = np.array(x)
+                    continue
+                copies[n] = places.get(n)
+                if copies[n] is None:
+                    copies[n] = aligned(x)
+                if self.donated:  # such calls come one after another
+                    places[n] = copies[n]
+                np.copyto(copies[n], x)
         return copies
 
     def make_room(self) -> None:
-        """Wait until the call before has ended, where two at once would need much memory in between.
+        """Wait until the call before the last has ended, whose arguments' places are to be used again.
 
-        And keep that memory whole: new copies of arguments would be cut out of it while it is free, so that the next
-        call finds no room and the heap grows by as much again. AlexNet's step, batch 32, stays at 1.4 to 1.7 GB for
-        2.4 to 3.0. Call it before what locks the state.
+        And until the last has ended, where two at once would need much memory in between. And keep that memory whole:
+        new copies of arguments would be cut out of it while it is free, so that the next call finds no room and the
+        heap grows by as much again. AlexNet's step, batch 32, stays at 1.4 to 1.7 GB for 2.4 to 3.0. Call it before
+        what locks the state.
         """
-        if self.is_large:
-            if self.running is not None and self.running.is_deleted():
-                self.places = []  # given to another program, so nobody can wait for it, and it may still be read
-            elif self.running is not None:
-                self.running.block_until_ready()
-            self.calls += 1
-            if self.calls in (2, 4, 8):  # what an early call left behind
-                release()
+        self.calls += 1
+        for turn in (0, 1) if self.is_large else (self.calls % 2,):
+            running = self.running[turn]
+            if running is not None and running.is_deleted():
+                self.places[turn] = {}  # given to another program, so nobody can wait for it, and it may still be read
+            elif running is not None:
+                running.block_until_ready()
+        if self.is_large and self.calls in (2, 4, 8):  # what an early call left behind
+            release()
 
     donates = True
 
@@ -246,6 +257,13 @@ class SpreadProgram(CompiledProgram):
     def private(self, arrays: Sequence[Any]) -> list[Any]:
         assert self.devices is not None
         return [self.devices.place(x, lies) for x, lies in zip(arrays, self.given, strict=True)]
+
+
+def aligned(like: np.ndarray) -> np.ndarray:
+    """Memory for such an array that begins where XLA's own arrays do."""
+    room = np.empty(like.nbytes + ALIGNMENT, np.uint8)
+    begin = -room.ctypes.data % ALIGNMENT
+    return room[begin : begin + like.nbytes].view(like.dtype).reshape(like.shape)
 
 
 def _struct(type: Any) -> jax.ShapeDtypeStruct:

@@ -30,6 +30,7 @@ class Low:
 
     lax = lax
     jnp = jnp
+    bundled = False  # whether an operation stands among routines in one call, where some pay that alone would not
 
     def __init__(self, platform: str, devices: Devices | None = None):
         self.platform, self.devices = platform, devices
@@ -46,32 +47,36 @@ class Low:
 
     def values(self, graph: Graph, results: dict[Value, Any], state: Mapping[Variable, Any]) -> list[Any]:
         for number, node in enumerate(graph.nodes):
-            if node.outputs[0] in results:
-                continue
-            op: Any = node.op
-            arrays = [results[x] for x in node.inputs]
-            outer, self.node = self.node, self.node or node
-            if isinstance(op, Constant):
-                out: Any = jnp.asarray(op.literal.array)
-            elif isinstance(op, Read):
-                out = state[op.variable]
-            elif isinstance(op, Assign):
-                out = arrays[0]
-            else:
-                assert not isinstance(op, Placeholder)
-                with jax.named_scope(f"n{number}") if outer is None else nullcontext():  # for `millrace profile`
-                    out = op.lower(self, *self.roomy(node, arrays))
-            self.node = outer
-            outputs = out if len(node.outputs) > 1 else (out,)
-            if self.computes_wide(node):
-                outputs = tuple(x.astype(value.dtype) for x, value in zip(outputs, node.outputs, strict=True))
-            for value, array in zip(node.outputs, outputs, strict=True):
-                if array.dtype != value.dtype or array.shape != value.shape:
-                    raise MillraceError(f"lowering {op.name} gave {array.dtype}{array.shape}, not {value.type}").at(
-                        node.place()
-                    )
-                results[value] = array
+            self.lower_node(node, number, results, state)
         return [results[value] for value in graph.outputs]
+
+    def lower_node(self, node: Node, number: int, results: dict[Value, Any], state: Mapping[Variable, Any]) -> None:
+        """Lower one node, of this number, on what `results` has of others."""
+        if node.outputs[0] in results:
+            return
+        op: Any = node.op
+        arrays = [results[x] for x in node.inputs]
+        outer, self.node = self.node, self.node or node
+        if isinstance(op, Constant):
+            out: Any = jnp.asarray(op.literal.array)
+        elif isinstance(op, Read):
+            out = state[op.variable]
+        elif isinstance(op, Assign):
+            out = arrays[0]
+        else:
+            assert not isinstance(op, Placeholder)
+            with jax.named_scope(f"n{number}") if outer is None else nullcontext():  # for `millrace profile`
+                out = op.lower(self, *self.roomy(node, arrays))
+        self.node = outer
+        outputs = out if len(node.outputs) > 1 else (out,)
+        if self.computes_wide(node):
+            outputs = tuple(x.astype(value.dtype) for x, value in zip(outputs, node.outputs, strict=True))
+        for value, array in zip(node.outputs, outputs, strict=True):
+            if array.dtype != value.dtype or array.shape != value.shape:
+                raise MillraceError(f"lowering {op.name} gave {array.dtype}{array.shape}, not {value.type}").at(
+                    node.place()
+                )
+            results[value] = array
 
     def computes_wide(self, node: Node) -> bool:
         """Whether the operands of 16 bits are converted to float32 for the whole operation.

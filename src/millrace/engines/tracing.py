@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from millrace.engines import hlo
+from millrace.engines import hlo, native
+from millrace.engines.bundling import BundlingLow
 from millrace.engines.function import Function, engine_named
-from millrace.engines.low import Low
 from millrace.engines.plan import Plan, plan
 from millrace.engines.xla import jax, versions
 from millrace.ir.core import Node, Value
@@ -26,6 +26,7 @@ from millrace.ir.state import Read
 
 STEP = "millrace step"
 Interval = tuple[float, float]
+Event = tuple[str, float, float]  # an operation's name, its start and its end
 Note = tuple[Node, str, str]
 
 
@@ -41,7 +42,7 @@ class Lowering:
 def lowering(graph: Graph, sizes: Mapping[str, int]) -> Lowering:
     """What the compiler would choose for a graph whose named dimensions are so large: traced, not compiled."""
     backend = engine_named("xla").platform
-    bound, low = graph.bind(sizes), Low(backend)
+    bound, low = graph.bind(sizes), BundlingLow(backend)
     held = [node.op.variable for node in bound.nodes if isinstance(node.op, Read)]
 
     def program(state: Any, arrays: Any) -> Any:
@@ -54,7 +55,12 @@ def lowering(graph: Graph, sizes: Mapping[str, int]) -> Lowering:
     with jax.enable_x64(True):
         jax.eval_shape(program, [struct(v.type) for v in held], [struct(v.type) for v in bound.inputs])
     notes = [(node, choice, why) for node, choice, why in low.notes if node is not None]
-    return Lowering(bound, plan(bound, backend, versions()["jaxlib"]), notes)
+    chosen = plan(bound, backend, versions()["jaxlib"])
+    if low.bundles:
+        count = sum(map(len, low.bundles.values()))
+        calls = f"{len(low.bundles)} calls" if len(low.bundles) > 1 else "one call"
+        chosen.reasons.append(f"{count} routines in {calls}: waking threads for each would take longer")
+    return Lowering(bound, chosen, notes)
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,10 @@ class Timing:
     """Where the time of a program went, in seconds a call.
 
     nodes: of each node of `graph`, by its number, the time of the operations that XLA made of it, and `parts` the
-    same for each of those. Where several ran at once, each moment is divided equally among them, so that all times
-    add up to the time that passed. elsewhere: in operations that come from no node. idle: while none ran. watched:
-    a call with the watching, whose parts the others are; alone: a call without it.
+    same for each of those; where one is made of several nodes, each has an equal share. Where several ran at once,
+    each moment is divided equally among them, so that all times add up to the time that passed. elsewhere: in
+    operations that come from no node. idle: while none ran. watched: a call with the watching, whose parts the others
+    are; alone: a call without it.
     """
 
     graph: Graph
@@ -94,8 +101,11 @@ def timed(function: Function, arrays: Sequence[Any], calls: int) -> Timing:
         started = time.perf_counter()
         _finished(function(*arrays))
         spent.append(time.perf_counter() - started)
-    steps = _watch(lambda: _finished(function(*arrays)), calls)
-    around, numbers = hlo.containers(text), hlo.sources(text)
+    around = hlo.containers(text)
+    numbers = {name: [number] for name, number in hlo.sources(text).items()}
+    with native.watched() as seen:
+        steps = _watch(lambda: _finished(function(*arrays)), calls)
+    steps = _opened(steps, numbers, program.bundles, seen)
     nodes: dict[int, float] = {}
     parts: dict[int, dict[str, float]] = {}
     elsewhere = idle = 0.0
@@ -103,21 +113,49 @@ def timed(function: Function, arrays: Sequence[Any], calls: int) -> Timing:
         shares, rest = divided(events, around, (start, end))
         idle += rest / len(steps)
         for name, seconds in shares.items():
-            number, seconds = numbers.get(name), seconds / len(steps)
-            if number is None:
+            sources, seconds = numbers.get(name, []), seconds / len(steps)
+            if not sources:
                 elsewhere += seconds
-                continue
-            nodes[number] = nodes.get(number, 0.0) + seconds
-            part = parts.setdefault(number, {})
-            part[name] = part.get(name, 0.0) + seconds
+            for number in sources:
+                nodes[number] = nodes.get(number, 0.0) + seconds / len(sources)
+                part = parts.setdefault(number, {})
+                part[name] = part.get(name, 0.0) + seconds / len(sources)
     watched = sum(end - start for (start, end), _ in steps) / len(steps)
     notes = [(node, choice, why) for node, choice, why in program.notes if node is not None]
     return Timing(program.graph, notes, nodes, parts, elsewhere, idle, watched, median(spent[1:]))
 
 
-def divided(
-    events: Sequence[tuple[str, float, float]], around: set[str], window: Interval
-) -> tuple[dict[str, float], float]:
+def _opened(
+    steps: Sequence[tuple[Interval, list[Event]]],
+    numbers: dict[str, list[int]],
+    bundles: Mapping[int, Sequence[tuple[str, list[int]]]],
+    seen: Sequence[native.Seen],
+) -> list[tuple[Interval, list[Event]]]:
+    """The events with each bundle's replaced by those of its routines, whose nodes `numbers` then has."""
+    runs: dict[int, list[list[native.Seen]]] = {}
+    for one in seen:
+        runs.setdefault(one.key, []).append([]) if one.step == 0 else None
+        runs[one.key][-1].append(one)
+    opened = []
+    for window, events in steps:
+        kept: list[Event] = []
+        for event in sorted(events, key=lambda event: event[1]):
+            name, start, _ = event
+            (key,) = numbers.get(name, [-1])
+            if key not in bundles or not runs.get(key):
+                kept.append(event)
+                continue
+            run = runs[key].pop(0)
+            for one in run:
+                routine, nodes = bundles[key][one.step]
+                part = f"{routine}.{key}.{one.step}"
+                numbers[part] = nodes
+                kept.append((part, start + one.start - run[0].start, start + one.end - run[0].start))
+        opened.append((window, kept))
+    return opened
+
+
+def divided(events: Sequence[Event], around: set[str], window: Interval) -> tuple[dict[str, float], float]:
     """The seconds of a window that each operation had, and those in which none ran.
 
     A moment in which several run is divided equally among them; what is `around` others has only what they leave.
@@ -164,7 +202,7 @@ def _named_programs() -> Iterator[None]:
         jax.config.update(setting, before)
 
 
-def _watch(call: Callable[[], None], calls: int) -> list[tuple[Interval, list[tuple[str, float, float]]]]:
+def _watch(call: Callable[[], None], calls: int) -> list[tuple[Interval, list[Event]]]:
     """For each call its window and the operations that ran, with their starts and ends, in seconds."""
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
@@ -184,7 +222,7 @@ def _watch(call: Callable[[], None], calls: int) -> list[tuple[Interval, list[tu
     if not windows or not events:
         raise MillraceError("XLA's profiler did not say which operations ran on this platform.")
     windows.sort()
-    steps: list[tuple[Interval, list[tuple[str, float, float]]]] = [(window, []) for window in windows]
+    steps: list[tuple[Interval, list[Event]]] = [(window, []) for window in windows]
     for event in events:
         for (start, end), inside in steps:
             if event[1] < end and event[2] > start:
@@ -192,7 +230,7 @@ def _watch(call: Callable[[], None], calls: int) -> list[tuple[Interval, list[tu
     return steps
 
 
-def _events(found: Any) -> tuple[list[Interval], list[tuple[str, float, float]]]:
+def _events(found: Any) -> tuple[list[Interval], list[Event]]:
     """The windows of the calls and the operations in them.
 
     An operation that several threads work on ends where its "end: ..." stands, on the thread that came last. But that

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from millrace.engines.function import function
+from millrace.engines.bundles import everything_bundled
+from millrace.engines.bundling import has_bundles
+from millrace.engines.function import engine_named, function
 from millrace.ir.composite import Composite
 from millrace.ir.core import OPS, Op, Primitive, Sample, Value
 from millrace.ir.errors import MillraceError
+from millrace.ir.graph import Graph
 from millrace.ir.leaves import Placeholder
 from millrace.ir.text import Body
 from millrace.ir.types import FLOATS, SIGNED, UNSIGNED, TensorType, is_float_array
@@ -96,7 +99,7 @@ def examined(op: Any) -> Examined:
 
 
 def run(cases: Sequence[Sample]) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """For each case its outputs, compiled and interpreted."""
+    """For each case its outputs, compiled and interpreted; and once more compiled with its routines in one call."""
     inputs: list[Value] = []
     outputs: list[Value] = []
     arrays: list[np.ndarray] = []
@@ -109,9 +112,14 @@ def run(cases: Sequence[Sample]) -> list[list[tuple[np.ndarray, np.ndarray]]]:
         outputs += made
         arrays += case.inputs
         counts.append(len(made))
-    both = [function(inputs, outputs, engine=engine)(*arrays) for engine in ("xla", "numpy")]
-    pairs = iter([(np.asarray(a), np.asarray(b)) for a, b in zip(*both, strict=True)])
-    return [[next(pairs) for _ in range(count)] for count in counts]
+    compiled, interpreted = (function(inputs, outputs, engine=engine)(*arrays) for engine in ("xla", "numpy"))
+    found = [[(np.asarray(a), np.asarray(b))] for a, b in zip(compiled, interpreted, strict=True)]
+    with everything_bundled():
+        if has_bundles(Graph(inputs, outputs), engine_named("xla").platform):
+            bundled = function(inputs, outputs, engine="xla")(*arrays)
+            found = [[*pairs, (np.asarray(a), pairs[0][1])] for pairs, a in zip(found, bundled, strict=True)]
+    each = iter(found)
+    return [[pair for _ in range(count) for pair in next(each)] for count in counts]
 
 
 def in_dtypes(sample: Sample) -> list[Sample]:

@@ -23,7 +23,8 @@ LEAST = 1024  # numbers altogether: 64 rows of 64 take 0.6 of XLA's time, one of
 
 def by_rows(low: Any, x: Any, *others: Any) -> bool:
     """Whether one of Millrace's own routines works along the rows of x, its last axis."""
-    if x.shape[-1] < SHORTEST or x.size < LEAST or not low.has_routine(x, *others):
+    pays = low.bundled or (x.shape[-1] >= SHORTEST and x.size >= LEAST)
+    if not pays or not x.size or not low.has_routine(x, *others):
         return False
     low.note("routine of its own", "a row stays in the first cache, where XLA's passes each go through memory")
     return True
