@@ -44,7 +44,7 @@ class Spot:
 
 @dataclass(eq=False)
 class Step:
-    """One routine: its number and name, what it is given, what it makes, and the integers that it takes beside them.
+    """One routine: its name, what it is given, what it makes, and the integers (`how`) that it takes beside them.
 
     nodes: those that it computes.
     """

@@ -59,7 +59,8 @@ static void pack_left(float *left, const float *x, ptrdiff_t deep, ptrdiff_t row
 }
 
 /* Long sums, a piece at a time: what is put into panels and the result both stay in the second cache, and both factors
-   come from memory once. */
+   come from memory once. [3584, 28] by [3584, 512], one core: 1.2 ms for the 1.9 of putting all into panels first; with
+   128 rows the same, 4.8 (Zen 4). */
 static void multiply_deep(const void *data, ptrdiff_t item) {
   const Factors *f = data;
   const ptrdiff_t all = panels(f->columns), from = all * item / f->parts, until = all * (item + 1) / f->parts;
