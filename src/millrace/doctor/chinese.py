@@ -53,7 +53,7 @@ FACTS = {
     "cache-fixed": "{folder}：{files} 个文件，共 {size}，不可写",
     "cache-of-jax": "，由 JAX 自己的设置指定",
     "none-set": "环境变量中没有 JAX、XLA、内存分配器或 Millrace 的设置",
-    "verifying": "用 {count} 个运算的样例比较两个引擎（第一次约需半分钟）",
+    "verifying": "用 {count} 个运算的样例比较两个引擎（第一次约需一分钟）",
     "comparing": "比较中",
     "different": "不一致：{difference}",
     "compared": "用 {seconds} 秒比较了 {count} 个运算的 {results} 个结果（{dtypes}）。",

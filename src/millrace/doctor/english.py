@@ -57,7 +57,7 @@ FACTS = {
     "cache-fixed": "{folder}: {size} in {files} files, NOT writable",
     "cache-of-jax": ", chosen by JAX's own setting",
     "none-set": "none of JAX, XLA, the allocator or Millrace in the environment",
-    "verifying": "Both engines on the samples of {count} operations (half a minute the first time)",
+    "verifying": "Both engines on the samples of {count} operations (a minute the first time)",
     "comparing": "comparing",
     "different": "DIFFERENT: {difference}",
     "compared": "{results} results of {count} operations compared in {seconds} s ({dtypes}).",
