@@ -34,6 +34,7 @@ class BundleCall:
         self.steps = self.recorder.steps
         self.spots: dict[Value, Spot] = {x: Spot(x.shape) for x in bundle.given}
         self.passes: list[tuple[Step, Pass]] = []
+        self.old = self._old_values()
         self.users: dict[Value, list[Node]] = {}
         for node in bundle.nodes:
             for x in bundle.needs(node):
@@ -83,7 +84,7 @@ class BundleCall:
         made = [x for node in nodes for x in node.outputs if x in wanted]
         if self._follows(nodes, made):
             return
-        one = written(nodes, made, old=self._old_values())
+        one = written(nodes, made, old=self.old)
         spots = [Spot(x.shape) for x in made]
         given = [self.spots[x] for x in one.given]
         self.steps.append(Step("pass", given, spots, (one.columns, *one.program), nodes))

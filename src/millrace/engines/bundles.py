@@ -130,7 +130,10 @@ def worthwhile(graph: Graph, kinds: dict[Node, str]) -> dict[Node, str]:
                 group |= dict.fromkeys(mine, theirs)
                 mine = theirs
         group[node] = mine
-    return {node: kind if work(group[node], kinds) >= _least.get() else "" for node, kind in kinds.items()}
+    large = {
+        id(nodes) for nodes in {id(one): one for one in group.values()}.values() if work(nodes, kinds) >= _least.get()
+    }
+    return {node: kind if id(group[node]) in large else "" for node, kind in kinds.items()}
 
 
 def work(nodes: Sequence[Node], kinds: Mapping[Node, str]) -> float:

@@ -136,7 +136,7 @@ INLINE int joins(Block block, ptrdiff_t columns) { return block.ld < 0 || block.
     break;
 
 /* What optimizers do to each weight, with all that lies in between in registers: Adam's whole update of 400,000 weights
-   takes 0.2 ms of one core so, 0.5 in steps of two operands (Zen 4). */
+   takes 0.38 ms of one core so, 0.5 in steps of two operands (Zen 4). */
 INLINE Vector adapted(const Operation operation, const Vector same[OPERANDS], Vector b, Vector d, Vector e) {
   switch (operation) {
     case AVERAGE:

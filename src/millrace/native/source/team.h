@@ -1,5 +1,5 @@
-/* Threads of this library's own, which look out for more to do for a while before they sleep. Waking one takes 5 us at
-   best, and 50 and more where a virtual processor has gone to sleep: longer than many a routine does. */
+/* Threads of this library's own, which look out for more to do for a while before they sleep: waking one takes up to
+   0.2 ms where a virtual processor has gone to sleep, longer than many a routine does. */
 #ifndef TEAM_H
 #define TEAM_H
 
