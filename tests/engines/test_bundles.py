@@ -108,6 +108,23 @@ def test_an_old_value_is_given_back_though_the_new_one_lies_in_its_memory():
     np.testing.assert_allclose(w.numpy(), before_w - 0.25, rtol=1e-6)
 
 
+@pytest.mark.parametrize("reader", ["pass", "dense_rows"])
+def test_an_old_value_is_read_after_the_new_one_is_made(reader):
+    """In the same pass, or by a product that comes after it in the same call."""
+    rng = np.random.default_rng(0)
+    m, w = (mr.Variable(array(rng, 9, 9), name=name) for name in "mw")
+    (g,) = given((9, 9))
+    before, a = m.numpy().copy(), array(rng, 9, 9)
+    new = m * 0.5 + g
+    other = mr.tanh(new) - m.value if reader == "pass" else mr.matmul(new, m.value)
+    _, bundles = compiled([g], (), [a], {m: new, w: other})
+    assert len(bundles) == 1 and reader in names(bundles)
+    after = before * 0.5 + a
+    np.testing.assert_allclose(m.numpy(), after, rtol=1e-5, atol=1e-5)
+    expected = np.tanh(after) - before if reader == "pass" else after @ before
+    np.testing.assert_allclose(w.numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_gradient_does_not_lie_where_the_weight_does_that_it_changes():
     w = mr.Variable(np.arange(1.0, 13.0, dtype=np.float32).reshape(3, 4), name="w")
     x, g = given((8, 3), (8, 4))
